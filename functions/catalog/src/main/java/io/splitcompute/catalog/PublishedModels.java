@@ -1,0 +1,60 @@
+package io.splitcompute.catalog;
+
+import io.splitcompute.api.RequestedModel;
+import io.splitcompute.weights.ModelName;
+import io.splitcompute.weights.store.PublishedManifest;
+import io.splitcompute.weights.store.WeightStore;
+import jakarta.inject.Singleton;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * The models in the store. A manifest is remembered for a few seconds, so that a page's burst of
+ * calls reads it once and a new revision is still seen at once for a person.
+ */
+@Singleton
+final class PublishedModels {
+
+  private static final Duration REMEMBERED = Duration.ofSeconds(5);
+
+  private record Remembered(PublishedManifest manifest, Instant until) {}
+
+  private final WeightStore store;
+  private final Clock clock;
+  private final Map<ModelName, Remembered> manifests = new ConcurrentHashMap<>();
+
+  PublishedModels(WeightStore store) {
+    this.store = store;
+    this.clock = Clock.systemUTC();
+  }
+
+  List<PublishedManifest> all() throws IOException {
+    List<PublishedManifest> all = new ArrayList<>();
+    for (ModelName model : store.models()) {
+      // A model can go between the listing and the look: it is then not listed.
+      store.manifest(model).ifPresent(all::add);
+    }
+    return all;
+  }
+
+  /**
+   * @throws io.splitcompute.api.ProblemException model-not-found if it is not published
+   */
+  PublishedManifest get(String name) throws IOException {
+    ModelName model = RequestedModel.named(name);
+    Instant now = clock.instant();
+    Remembered remembered = manifests.get(model);
+    if (remembered != null && now.isBefore(remembered.until())) {
+      return remembered.manifest();
+    }
+    PublishedManifest manifest = store.manifest(model).orElseThrow(RequestedModel::notFound);
+    manifests.put(model, new Remembered(manifest, now.plus(REMEMBERED)));
+    return manifest;
+  }
+}

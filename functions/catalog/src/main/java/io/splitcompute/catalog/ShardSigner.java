@@ -1,0 +1,44 @@
+package io.splitcompute.catalog;
+
+import io.splitcompute.api.StoreSettings;
+import io.splitcompute.catalog.ShardUrls.ShardUrl;
+import jakarta.inject.Singleton;
+import io.micronaut.context.annotation.Property;
+import java.time.Duration;
+import software.amazon.awssdk.services.s3.presigner.S3Presigner;
+import software.amazon.awssdk.services.s3.presigner.model.PresignedGetObjectRequest;
+
+/** Presigns GET requests for shards, and for nothing else. */
+@Singleton
+final class ShardSigner {
+
+  private final S3Presigner presigner;
+  private final String bucket;
+  private final Duration lifetime;
+
+  ShardSigner(
+      S3Presigner presigner,
+      StoreSettings settings,
+      @Property(name = "splitcompute.shard-url-seconds", defaultValue = "300") int lifetimeSeconds) {
+    if (lifetimeSeconds < 1) {
+      throw new IllegalArgumentException("splitcompute.shard-url-seconds must be at least 1");
+    }
+    this.presigner = presigner;
+    this.bucket = settings.bucket();
+    this.lifetime = Duration.ofSeconds(lifetimeSeconds);
+  }
+
+  /**
+   * @param sha256 of a shard that a manifest names
+   */
+  ShardUrl sign(String sha256) {
+    PresignedGetObjectRequest signed =
+        presigner.presignGetObject(
+            request ->
+                request
+                    .signatureDuration(lifetime)
+                    .getObjectRequest(
+                        get -> get.bucket(bucket).key("shards/" + sha256 + ".safetensors")));
+    return new ShardUrl(sha256, signed.url().toString(), signed.expiration());
+  }
+}

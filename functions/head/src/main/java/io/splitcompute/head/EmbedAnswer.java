@@ -1,0 +1,17 @@
+package io.splitcompute.head;
+
+import io.splitcompute.head.message.ActivationsLocation;
+
+/** What {@code /v1/embed} answers. */
+sealed interface EmbedAnswer {
+
+  /** Finished embeddings. */
+  record Embeddings(EmbedResponse response) implements EmbedAnswer {}
+
+  /** An activations message that fits a response. */
+  @SuppressWarnings("ArrayRecordComponent") // written once, read once
+  record Message(byte[] bytes) implements EmbedAnswer {}
+
+  /** An activations message in the bucket. */
+  record Elsewhere(ActivationsLocation location, boolean redirect) implements EmbedAnswer {}
+}

@@ -1,0 +1,30 @@
+package io.splitcompute.head;
+
+import io.micronaut.health.HealthStatus;
+import io.micronaut.management.health.indicator.HealthIndicator;
+import io.micronaut.management.health.indicator.HealthResult;
+import io.micronaut.management.health.indicator.annotation.Readiness;
+import io.splitcompute.head.model.Heads;
+import jakarta.inject.Singleton;
+import org.reactivestreams.Publisher;
+import reactor.core.publisher.Mono;
+
+/** The head is ready when its models are loaded. */
+@Singleton
+@Readiness
+final class HeadReadiness implements HealthIndicator {
+
+  private final Heads heads;
+
+  HeadReadiness(Heads heads) {
+    this.heads = heads;
+  }
+
+  @Override
+  public Publisher<HealthResult> getResult() {
+    return Mono.fromSupplier(
+        () ->
+            HealthResult.builder("head", heads.ready() ? HealthStatus.UP : HealthStatus.DOWN)
+                .build());
+  }
+}

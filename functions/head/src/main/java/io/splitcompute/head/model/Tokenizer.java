@@ -1,0 +1,52 @@
+package io.splitcompute.head.model;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.safetensors.SafetensorsFile;
+import io.splitcompute.weights.store.WeightStore;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Map;
+
+/** Turns text into token ids, with the model's special tokens and without padding or truncation. */
+public final class Tokenizer implements AutoCloseable {
+
+  private static final String TENSOR = "tokenizer.json";
+
+  private final HuggingFaceTokenizer tokenizer;
+
+  private Tokenizer(HuggingFaceTokenizer tokenizer) {
+    this.tokenizer = tokenizer;
+  }
+
+  /** Reads the tokenizer's shard. */
+  static Tokenizer load(Manifest.Shard shard, WeightStore store) throws IOException {
+    try (SafetensorsFile file = SafetensorsFile.open(store.fetch(shard))) {
+      ByteBuffer bytes = file.tensor(TENSOR).bytes();
+      byte[] json = new byte[bytes.remaining()];
+      bytes.get(json);
+      Map<String, String> options =
+          Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false");
+      return new Tokenizer(
+          HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(json), options));
+    }
+  }
+
+  /**
+   * @return the text's token ids; none for a text of which nothing is left
+   */
+  public int[] encode(String text) {
+    long[] ids = tokenizer.encode(text).getIds();
+    int[] tokens = new int[ids.length];
+    for (int i = 0; i < ids.length; i++) {
+      tokens[i] = Math.toIntExact(ids[i]);
+    }
+    return tokens;
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

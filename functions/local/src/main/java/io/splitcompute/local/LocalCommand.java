@@ -1,0 +1,119 @@
+package io.splitcompute.local;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** The command line of the local cloud. */
+@Command(
+    name = "splitcompute-local",
+    description =
+        "Runs the whole of SplitCompute on this machine: S3, the catalog, the head and the site.",
+    mixinStandardHelpOptions = true,
+    versionProvider = LocalCommand.Version.class,
+    sortOptions = false,
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:stopped by Ctrl-C or a signal (or 128 + the signal's number)",
+      "1:it could not start; one line says why",
+      "2:an option is not valid"
+    })
+public final class LocalCommand implements Callable<Integer> {
+
+  @Option(
+      names = "--port",
+      paramLabel = "PORT",
+      defaultValue = "8080",
+      description = "Port of the site and the API; 0 takes a free one (default: ${DEFAULT-VALUE}).")
+  private int port;
+
+  @Option(
+      names = "--s3-port",
+      paramLabel = "PORT",
+      defaultValue = "0",
+      description = "Port of S3; 0 takes a free one (default: ${DEFAULT-VALUE}).")
+  private int s3Port;
+
+  @Option(
+      names = "--host",
+      paramLabel = "ADDRESS",
+      defaultValue = "127.0.0.1",
+      description = {
+        "Address to listen on, and to name in URLs (default: ${DEFAULT-VALUE}).",
+        "Browsers offer WebGPU on localhost and over HTTPS alone."
+      })
+  private String host = "127.0.0.1";
+
+  @Option(
+      names = "--model",
+      paramLabel = "NAME|FOLDER",
+      defaultValue = BundledModel.NAME,
+      description = {
+        "A model to serve; may be repeated (default: ${DEFAULT-VALUE}, which is built in).",
+        "A folder in Hugging Face layout is sharded and published under the folder's name."
+      })
+  private List<String> models = List.of(BundledModel.NAME);
+
+  @Option(
+      names = "--data",
+      paramLabel = "FOLDER",
+      description = "Where all state is kept (default: a temporary folder that goes at the end).")
+  private @Nullable Path data;
+
+  public static void main(String[] arguments) {
+    System.exit(commandLine().execute(arguments));
+  }
+
+  static CommandLine commandLine() {
+    return new CommandLine(new LocalCommand())
+        .setExecutionExceptionHandler(
+            (failure, line, parsed) -> {
+              line.getErr().println("splitcompute-local: " + reason(failure));
+              return 1;
+            });
+  }
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    LocalCloud.Options options = new LocalCloud.Options(host, port, s3Port, models, data);
+    CountDownLatch stopped = new CountDownLatch(1);
+    LocalCloud cloud = LocalCloud.start(options, System.err::println);
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  cloud.close();
+                  stopped.countDown();
+                },
+                "stop"));
+    System.out.println("SplitCompute is ready at " + cloud.address());
+    System.out.flush();
+    stopped.await();
+    return 0;
+  }
+
+  /** The cause that says most: the innermost one with a message. */
+  private static String reason(Throwable failure) {
+    String reason = failure.getClass().getSimpleName();
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      if (cause.getMessage() != null && !cause.getMessage().isBlank()) {
+        reason = cause.getMessage().lines().findFirst().orElse(reason);
+      }
+    }
+    return reason;
+  }
+
+  static final class Version implements CommandLine.IVersionProvider {
+    @Override
+    public String[] getVersion() {
+      String version = LocalCommand.class.getPackage().getImplementationVersion();
+      return new String[] {"SplitCompute " + (version == null ? "(not packaged)" : version)};
+    }
+  }
+}

@@ -1,0 +1,39 @@
+package io.splitcompute.local;
+
+import io.micronaut.core.io.ResourceResolver;
+import io.micronaut.http.HttpHeaders;
+import io.micronaut.http.HttpResponse;
+import io.micronaut.http.annotation.Controller;
+import io.micronaut.http.annotation.Get;
+import io.swagger.v3.oas.annotations.Hidden;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.Optional;
+
+/** Serves the SDK to pages of any origin. */
+@Hidden
+@Controller("/sdk")
+class SdkController {
+
+  private final ResourceResolver resources;
+
+  SdkController(ResourceResolver resources) {
+    this.resources = resources;
+  }
+
+  /** The SDK, one ES module. */
+  @Get("/splitcompute.js")
+  HttpResponse<byte[]> module() throws IOException {
+    Optional<InputStream> module = resources.getResourceAsStream("classpath:sdk/splitcompute.js");
+    if (module.isEmpty()) {
+      return HttpResponse.notFound();
+    }
+    try (InputStream in = module.get()) {
+      return HttpResponse.ok(in.readAllBytes())
+          .contentType("text/javascript;charset=utf-8")
+          .header(HttpHeaders.ACCESS_CONTROL_ALLOW_ORIGIN, "*")
+          .header("Cross-Origin-Resource-Policy", "cross-origin")
+          .header(HttpHeaders.CACHE_CONTROL, "no-cache");
+    }
+  }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.infra;
+
+import org.jspecify.annotations.NullMarked;
