@@ -1,0 +1,30 @@
+const SHORTEST_MS = 200
+const LONGEST_MS = 2_000
+
+/**
+ * How long to wait before trying again: doubled each time between 200 ms and 2 s, with jitter, so that clients that
+ * failed together do not come back together.
+ *
+ * @param attempt 0 after the first failure
+ */
+export function backoffMs(attempt: number): number {
+  const delay = Math.min(LONGEST_MS, SHORTEST_MS * 2 ** (attempt + 1))
+  return SHORTEST_MS + Math.random() * (delay - SHORTEST_MS)
+}
+
+/** Waits, or rejects with the signal's reason as soon as it aborts. */
+export function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    const done = () => {
+      signal.removeEventListener('abort', aborted)
+      resolve()
+    }
+    const timer = setTimeout(done, milliseconds)
+    const aborted = () => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', aborted, { once: true })
+  })
+}

@@ -1,0 +1,22 @@
+import type { Dtype, Manifest } from '../../src/client/manifest'
+import { TailEngine } from '../../src/engine/tail-engine'
+import { openDevice } from './webgpu'
+import { readShard } from './store'
+
+/** The units of the tail from `cut` on. */
+export function tailUnits(manifest: Manifest, cut: number): string[] {
+  const layers = Array.from({ length: manifest.layers - cut }, (_, i) => `layer.${cut + i}`)
+  return [...(cut === 0 ? ['embeddings'] : []), ...layers, 'final']
+}
+
+/** An engine that holds every unit of a model of the store. */
+export async function loadedEngine(manifest: Manifest, dtype: Dtype, mostTokens = 2_048): Promise<TailEngine> {
+  const engine = new TailEngine(await openDevice(), manifest, dtype, mostTokens)
+  for (const unit of tailUnits(manifest, 0)) {
+    const { header, data } = readShard(manifest, unit, dtype)
+    const buffers = await engine.allocate(unit, header.tensors, header.dataBytes)
+    buffers.write(0, data)
+    engine.attach(unit, buffers)
+  }
+  return engine
+}

@@ -1,0 +1,27 @@
+import { create, globals } from 'webgpu'
+
+const devices: GPUDevice[] = []
+
+/** Gives Node the WebGPU of a browser: `navigator.gpu` and the constants. */
+export function installWebGpu(): void {
+  Object.assign(globalThis, globals)
+  const gpu = create([])
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true })
+}
+
+/** A device that `destroyDevices` destroys; Dawn keeps the process alive otherwise. */
+export async function openDevice(): Promise<GPUDevice> {
+  const adapter = await navigator.gpu.requestAdapter()
+  const device = await adapter?.requestDevice()
+  if (device === undefined) {
+    throw new Error('Dawn found no adapter.')
+  }
+  devices.push(device)
+  return device
+}
+
+export function destroyDevices(): void {
+  for (const device of devices.splice(0)) {
+    device.destroy()
+  }
+}
