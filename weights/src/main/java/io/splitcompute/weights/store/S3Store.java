@@ -1,0 +1,108 @@
+package io.splitcompute.weights.store;
+
+import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.ModelName;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.List;
+import java.util.Optional;
+import software.amazon.awssdk.core.ResponseBytes;
+import software.amazon.awssdk.core.exception.SdkException;
+import software.amazon.awssdk.core.sync.ResponseTransformer;
+import software.amazon.awssdk.services.s3.S3Client;
+import software.amazon.awssdk.services.s3.model.GetObjectResponse;
+import software.amazon.awssdk.services.s3.model.S3Exception;
+
+/** A bucket. Shards are kept in a local folder once they were fetched. */
+public final class S3Store implements WeightStore {
+
+  private static final int FORBIDDEN = 403;
+  private static final int NOT_FOUND = 404;
+
+  private final S3Client s3;
+  private final String bucket;
+  private final Path cache;
+
+  /**
+   * @param cache folder in which shards are kept, by their SHA-256
+   */
+  public S3Store(S3Client s3, String bucket, Path cache) {
+    this.s3 = s3;
+    this.bucket = bucket;
+    this.cache = cache;
+  }
+
+  @Override
+  public List<ModelName> models() throws IOException {
+    try {
+      return s3
+          .listObjectsV2Paginator(
+              request -> request.bucket(bucket).prefix(StoreKeys.MODELS).delimiter("/"))
+          .commonPrefixes()
+          .stream()
+          .map(prefix -> prefix.prefix().substring(StoreKeys.MODELS.length()).replace("/", ""))
+          .map(ModelName::new)
+          .sorted(java.util.Comparator.comparing(ModelName::value))
+          .toList();
+    } catch (SdkException failed) {
+      throw new IOException(
+          "the models in " + bucket + " cannot be listed: " + failed.getMessage(), failed);
+    } catch (IllegalArgumentException notAName) {
+      throw new IOException("the bucket " + bucket + " has a key under models/ that is no model's");
+    }
+  }
+
+  @Override
+  public Optional<PublishedManifest> manifest(ModelName model) throws IOException {
+    try {
+      ResponseBytes<GetObjectResponse> object =
+          s3.getObject(
+              request -> request.bucket(bucket).key(StoreKeys.manifest(model)),
+              ResponseTransformer.toBytes());
+      return Optional.of(
+          PublishedManifest.of(object.asByteArray(), object.response().lastModified()));
+    } catch (S3Exception refused) {
+      // Whoever may not list a bucket is answered 403 for an object that is not there.
+      if (refused.statusCode() == NOT_FOUND || refused.statusCode() == FORBIDDEN) {
+        return Optional.empty();
+      }
+      throw new IOException(
+          "the manifest of " + model + " cannot be read: " + refused.getMessage(), refused);
+    } catch (SdkException failed) {
+      throw new IOException(
+          "the manifest of " + model + " cannot be read: " + failed.getMessage(), failed);
+    }
+  }
+
+  @Override
+  public Path fetch(Manifest.Shard shard) throws IOException {
+    Path kept = cache.resolve(shard.sha256() + ".safetensors");
+    if (Files.isRegularFile(kept)) {
+      try {
+        ShardCheck.requireIntact(kept, shard);
+        return kept;
+      } catch (IOException damaged) {
+        Files.delete(kept);
+      }
+    }
+    Files.createDirectories(cache);
+    Path partial = Files.createTempFile(cache, shard.sha256(), ".partial");
+    try {
+      try (OutputStream out = Files.newOutputStream(partial)) {
+        s3.getObject(
+            request -> request.bucket(bucket).key(StoreKeys.shard(shard.sha256())),
+            ResponseTransformer.toOutputStream(out));
+      }
+      ShardCheck.requireIntact(partial, shard);
+      return Files.move(partial, kept, StandardCopyOption.ATOMIC_MOVE);
+    } catch (SdkException failed) {
+      throw new IOException(
+          "the shard " + shard.sha256() + " cannot be fetched: " + failed.getMessage(), failed);
+    } finally {
+      Files.deleteIfExists(partial);
+    }
+  }
+}
