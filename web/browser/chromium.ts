@@ -50,6 +50,6 @@ export function vulkanEnvironment(): Record<string, string> {
     return {}
   }
   const folder = unpacked()
-  const libraries = [folder, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':')
+  const libraries = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
   return { VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: libraries }
 }

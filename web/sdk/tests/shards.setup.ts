@@ -12,16 +12,18 @@ declare module 'vitest' {
 }
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..')
-const jar = process.env['SPLITCOMPUTE_WEIGHTS_JAR'] ?? join(root, 'weights/target/splitcompute-weights.jar')
+const jar = process.env.SPLITCOMPUTE_WEIGHTS_JAR ?? join(root, 'weights/target/splitcompute-weights.jar')
 
 /** Shards the checkpoints of the fixtures with the real sharder, once for each build of it. */
 export default function setup({ provide }: TestProject): void {
-  if (process.env['SPLITCOMPUTE_TEST_STORE']) {
-    provide('store', process.env['SPLITCOMPUTE_TEST_STORE'])
+  if (process.env.SPLITCOMPUTE_TEST_STORE) {
+    provide('store', process.env.SPLITCOMPUTE_TEST_STORE)
     return
   }
   if (!existsSync(jar)) {
-    throw new Error(`The tests need shards: build the sharder first (./mvnw -DskipTests -pl weights package).`)
+    throw new Error(
+      `The tests need shards: build the sharder first (./mvnw -DskipTests -pl weights package).`,
+    )
   }
   const store = join(root, 'web/target', `store-${statSync(jar).mtimeMs}`)
   if (!existsSync(store)) {

@@ -27,14 +27,6 @@ export class JsonReader {
     throw new SplitComputeError(this.code, `${this.path}: "${name}" ${what}.`)
   }
 
-  has(name: string): boolean {
-    return this.#members()[name] !== undefined
-  }
-
-  keys(): string[] {
-    return Object.keys(this.#members())
-  }
-
   object(name: string): JsonReader {
     const member = this.#member(name)
     member.#members()
@@ -102,6 +94,13 @@ export class JsonReader {
       throw new SplitComputeError(this.code, `${this.path} must be a finite number.`)
     }
     return this.value
+  }
+
+  asNumbers(): number[] {
+    if (!Array.isArray(this.value) || !this.value.every(Number.isFinite)) {
+      throw new SplitComputeError(this.code, `${this.path} must be a list of finite numbers.`)
+    }
+    return this.value as number[]
   }
 
   #member(name: string): JsonReader {

@@ -70,7 +70,10 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   const root = JsonReader.parse(bytes, 'invalid_manifest', 'The manifest')
   const format = root.string('format')
   if (format !== FORMAT) {
-    throw new SplitComputeError('unsupported_model', `The manifest has the format "${format}", not "${FORMAT}".`)
+    throw new SplitComputeError(
+      'unsupported_model',
+      `The manifest has the format "${format}", not "${FORMAT}".`,
+    )
   }
   const layers = root.size('layers')
   const hiddenSize = root.size('hiddenSize')

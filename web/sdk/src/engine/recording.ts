@@ -20,12 +20,7 @@ export class Recording {
   readonly #dispatches: Dispatch[] = []
   readonly #constants: number[][] = []
 
-  add(
-    kernel: Kernel,
-    group: GPUBindGroup,
-    constants: number[],
-    groups: readonly [number, number],
-  ): void {
+  add(kernel: Kernel, group: GPUBindGroup, constants: number[], groups: readonly [number, number]): void {
     this.#dispatches.push({ kernel, group, groups })
     this.#constants.push(constants)
   }

@@ -94,7 +94,11 @@ export class TailEngine {
     const rows = batch.pooling === 'none' ? batch.tokens.length : batch.lengths.length
     const size = rows * this.#program.resultStride(batch.pooling) * 4
     const [results, readback] = await allocate(this.device, [
-      { label: 'results', size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST },
+      {
+        label: 'results',
+        size,
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      },
       { label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST },
     ])
     if (results === undefined || readback === undefined) {

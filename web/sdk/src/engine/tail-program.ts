@@ -259,7 +259,12 @@ class RunEncoding {
     )
   }
 
-  #matmul(kernel: Kernel, { weight, bias, in: columns, out }: Linear, input: GPUBuffer, output: GPUBuffer): void {
+  #matmul(
+    kernel: Kernel,
+    { weight, bias, in: columns, out }: Linear,
+    input: GPUBuffer,
+    output: GPUBuffer,
+  ): void {
     const { run } = this.target
     const stored = storedColumns(columns, this.dtype)
     // An f16 step is one vec4 of 16 bytes; unaligned f32 rows are addressed in words.

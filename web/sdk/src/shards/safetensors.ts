@@ -111,7 +111,7 @@ function parseObject(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
 }
 
 function readMetadata(json: Record<string, unknown>, fail: Fail): Map<string, string> {
-  const metadata = json['__metadata__'] ?? {}
+  const metadata = json.__metadata__ ?? {}
   if (typeof metadata !== 'object' || Array.isArray(metadata)) {
     return fail('its metadata is not an object')
   }

@@ -1,5 +1,8 @@
 /** Presigned URLs for shards, by their SHA-256. */
-export type SignShards = (sha256s: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, string>>
+export type SignShards = (
+  sha256s: readonly string[],
+  signal: AbortSignal,
+) => Promise<ReadonlyMap<string, string>>
 
 /** Most shards of one request for URLs. */
 const GROUP = 16

@@ -1,7 +1,7 @@
 import type { Dtype, Manifest } from '../../src/client/manifest'
 import { TailEngine } from '../../src/engine/tail-engine'
-import { openDevice } from './webgpu'
 import { readShard } from './store'
+import { openDevice } from './webgpu'
 
 /** The units of the tail from `cut` on. */
 export function tailUnits(manifest: Manifest, cut: number): string[] {
@@ -10,7 +10,11 @@ export function tailUnits(manifest: Manifest, cut: number): string[] {
 }
 
 /** An engine that holds every unit of a model of the store. */
-export async function loadedEngine(manifest: Manifest, dtype: Dtype, mostTokens = 2_048): Promise<TailEngine> {
+export async function loadedEngine(
+  manifest: Manifest,
+  dtype: Dtype,
+  mostTokens = 2_048,
+): Promise<TailEngine> {
   const engine = new TailEngine(await openDevice(), manifest, dtype, mostTokens)
   for (const unit of tailUnits(manifest, 0)) {
     const { header, data } = readShard(manifest, unit, dtype)

@@ -36,10 +36,17 @@ export class Fixture {
   }
 }
 
-function pool(final: Float64Array, lengths: Int32Array, kind: 'mean' | 'last' | 'cls', columns: number): number[] {
+function pool(
+  final: Float64Array,
+  lengths: Int32Array,
+  kind: 'mean' | 'last' | 'cls',
+  columns: number,
+): number[] {
   let start = 0
   return Array.from(lengths).flatMap((length) => {
-    const rows = Array.from({ length }, (_, r) => final.subarray((start + r) * columns, (start + r + 1) * columns))
+    const rows = Array.from({ length }, (_, r) =>
+      final.subarray((start + r) * columns, (start + r + 1) * columns),
+    )
     start += length
     return Array.from({ length: columns }, (_, c) => {
       const column = rows.map((row) => row[c] ?? Number.NaN)

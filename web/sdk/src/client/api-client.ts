@@ -1,0 +1,177 @@
+import { backoffMs, sleep } from '../backoff'
+import { SplitComputeError } from '../errors'
+
+export type ApiHeaders = Readonly<Record<string, string>>
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST'
+  /** Below the endpoint, without a leading slash. */
+  readonly path: string
+  readonly accept: string
+  readonly body?: unknown
+}
+
+/** An answer of the API. */
+export interface ApiAnswer {
+  /** Media type, lower case, without parameters. */
+  readonly type: string
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Bytes of the request's body. */
+  readonly sent: number
+}
+
+/** A failure after which the same request may succeed. */
+export class RetryableError extends SplitComputeError {
+  constructor(
+    message: string,
+    /** What the API asked for, in milliseconds. */
+    readonly retryAfterMs: number | undefined,
+    cause?: unknown,
+  ) {
+    super('unreachable', message, { cause })
+  }
+}
+
+/** Talks to one endpoint, and turns what it says into answers and typed errors. */
+export class ApiClient {
+  readonly #base: URL
+
+  constructor(
+    endpoint: string,
+    private readonly headers: ApiHeaders | (() => Promise<ApiHeaders>) = {},
+  ) {
+    this.#base = baseOf(endpoint)
+  }
+
+  /**
+   * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts.
+   *
+   * @param enough told of each failure; true ends the retries with that failure
+   * @throws SplitComputeError `refused` for any other status; the signal's reason once it aborts
+   */
+  send(request: ApiRequest, signal: AbortSignal, enough = (_: RetryableError) => false): Promise<ApiAnswer> {
+    return withRetries(() => this.#sendOnce(request, signal), signal, enough)
+  }
+
+  async #sendOnce({ method, path, accept, body }: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
+    const text = body === undefined ? null : JSON.stringify(body)
+    const own = typeof this.headers === 'function' ? await this.headers() : this.headers
+    const headers = new Headers(own)
+    headers.set('Accept', accept)
+    if (text !== null) {
+      headers.set('Content-Type', 'application/json')
+    }
+    const response = await reach(new URL(path, this.#base), { method, headers, body: text, signal })
+    const type = (response.headers.get('Content-Type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+    const bytes = await readBody(response, signal)
+    if (!response.ok) {
+      throw refusal(response, type, bytes)
+    }
+    return { type, bytes, sent: text === null ? 0 : new TextEncoder().encode(text).byteLength }
+  }
+}
+
+/** Repeats an attempt while it fails with `RetryableError`. */
+export async function withRetries<T>(
+  attempt: () => Promise<T>,
+  signal: AbortSignal,
+  enough: (failure: RetryableError) => boolean = () => false,
+): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof RetryableError) || enough(error)) {
+        throw error
+      }
+      try {
+        await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(failures)), signal)
+      } catch (ended) {
+        throw ended instanceof SplitComputeError && ended.code === 'timeout'
+          ? new SplitComputeError('timeout', `${ended.message} ${error.message}`, { cause: error })
+          : ended
+      }
+    }
+  }
+}
+
+/** Fetches from outside the API, such as S3, without the API's headers. */
+export async function fetchBytes(url: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await reach(url, { signal, credentials: 'omit' })
+  const bytes = await readBody(response, signal)
+  if (!response.ok) {
+    throw new RetryableError(
+      `The activations could not be fetched: S3 answered ${response.status}.`,
+      undefined,
+    )
+  }
+  return bytes
+}
+
+async function reach(url: URL | string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (cause) {
+    init.signal?.throwIfAborted()
+    throw new RetryableError('The cloud cannot be reached.', undefined, cause)
+  }
+}
+
+async function readBody(response: Response, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await response.arrayBuffer())
+  } catch (cause) {
+    signal.throwIfAborted()
+    throw new RetryableError("The cloud's answer broke off.", undefined, cause)
+  }
+}
+
+function refusal(response: Response, type: string, bytes: Uint8Array): SplitComputeError {
+  const problem = type === 'application/problem+json' ? parseProblem(bytes) : {}
+  const detail =
+    [problem.detail, problem.title].find((text) => typeof text === 'string') ??
+    `The API answered ${response.status}.`
+  if (response.status === 429 || response.status >= 500) {
+    return new RetryableError(String(detail), retryAfterMs(response.headers.get('Retry-After')))
+  }
+  return new SplitComputeError('refused', String(detail), {
+    problem: {
+      status: response.status,
+      type: typeof problem.type === 'string' ? problem.type : 'about:blank',
+      ...(typeof problem.field === 'string' ? { field: problem.field } : {}),
+    },
+  })
+}
+
+function parseProblem(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    // A proxy may answer anything; the status alone is then what is known.
+    return {}
+  }
+}
+
+/** `Retry-After` has seconds or a date. */
+function retryAfterMs(value: string | null): number | undefined {
+  if (value === null) {
+    return undefined
+  }
+  const milliseconds = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
+  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds) : undefined
+}
+
+function baseOf(endpoint: string): URL {
+  const document = (globalThis as { document?: { baseURI: string } }).document
+  let base: URL
+  try {
+    base = new URL(endpoint === '' ? '/' : endpoint, document?.baseURI)
+  } catch (cause) {
+    throw new SplitComputeError('invalid_argument', `"endpoint" is not a URL: ${endpoint}`, { cause })
+  }
+  if (!base.pathname.endsWith('/')) {
+    base.pathname += '/'
+  }
+  return base
+}

@@ -1,0 +1,155 @@
+import { SplitComputeError } from '../errors'
+import { sha256 } from '../shards/download'
+import type { SignShards } from '../shards/signed-urls'
+import { type ActivationsMessage, readActivations } from './activations'
+import { type ApiAnswer, type ApiClient, fetchBytes, type RetryableError, withRetries } from './api-client'
+import { JsonReader } from './json-reader'
+import { type Manifest, type Pooling, parseManifest } from './manifest'
+
+const ACTIVATIONS = 'application/vnd.splitcompute.activations'
+const LOCATION = 'application/vnd.splitcompute.location+json'
+
+/** Texts, or sequences of token ids. */
+export type Inputs = readonly string[] | readonly (readonly number[])[]
+
+export interface Pooled {
+  readonly pooling: Pooling | 'none'
+  readonly normalize: boolean
+}
+
+/** Bytes of bodies over the network. */
+export interface Traffic {
+  readonly sent: number
+  readonly received: number
+}
+
+/** One model in the cloud. */
+export class Cloud {
+  constructor(
+    private readonly api: ApiClient,
+    private readonly model: string,
+  ) {}
+
+  /** The manifest, and its revision: the SHA-256 of its bytes. */
+  async manifest(signal: AbortSignal): Promise<{ manifest: Manifest; revision: string }> {
+    const path = `v1/models/${this.model}/manifest`
+    const { bytes } = await this.api.send({ method: 'GET', path, accept: 'application/json' }, signal)
+    return { manifest: parseManifest(bytes), revision: await sha256(bytes) }
+  }
+
+  readonly sign: SignShards = async (sha256s, signal) => {
+    const path = `v1/models/${this.model}/shards`
+    const body = { shards: sha256s }
+    const { bytes } = await this.api.send({ method: 'POST', path, accept: 'application/json', body }, signal)
+    const answer = JsonReader.parse(bytes, 'invalid_message', 'The answer with the shards’ URLs')
+    return new Map(answer.list('urls').map((item) => [item.hash('sha256'), item.string('url')]))
+  }
+
+  /**
+   * The input of layer `cut`, or at cut 0 the tokens alone.
+   *
+   * @throws SplitComputeError `invalid_message`, `refused`, `unreachable`
+   */
+  async activations(
+    inputs: Inputs,
+    cut: number,
+    dtype: 'f32' | 'f16',
+    hiddenSize: number,
+    signal: AbortSignal,
+    enough: (failure: RetryableError) => boolean,
+  ): Promise<{ message: ActivationsMessage; traffic: Traffic }> {
+    const body = { model: this.model, input: inputs, cut, dtype }
+    const { bytes, traffic } = await this.#message(body, signal, enough)
+    const message = readActivations(bytes, hiddenSize)
+    if (message.cut !== cut || message.lengths.length !== inputs.length) {
+      throw new SplitComputeError('invalid_message', 'The activations message answers another request.')
+    }
+    return { message, traffic }
+  }
+
+  /**
+   * Finished embeddings: all layers in the cloud.
+   *
+   * @returns for each input its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
+   * @throws SplitComputeError `invalid_message`, `refused`, `unreachable`
+   */
+  async embeddings(
+    inputs: Inputs,
+    manifest: Manifest,
+    { pooling, normalize }: Pooled,
+    signal: AbortSignal,
+    enough: (failure: RetryableError) => boolean,
+  ): Promise<{ embeddings: Float32Array[]; traffic: Traffic }> {
+    const cut = manifest.layers
+    const body = { model: this.model, input: inputs, cut, pooling, normalize }
+    if (pooling === 'none') {
+      const { bytes, traffic } = await this.#message({ ...body, dtype: 'f32' }, signal, enough)
+      return { embeddings: rows(readActivations(bytes, manifest.hiddenSize)), traffic }
+    }
+    const request = { method: 'POST', path: 'v1/embed', accept: 'application/json', body } as const
+    const { bytes, sent } = await this.api.send(request, signal, enough)
+    const answer = JsonReader.parse(bytes, 'invalid_message', 'The answer with the embeddings')
+    const embeddings = answer.list('embeddings').map((item) => Float32Array.from(item.asNumbers()))
+    if (
+      embeddings.length !== inputs.length ||
+      embeddings.some((embedding) => embedding.length !== manifest.hiddenSize)
+    ) {
+      throw new SplitComputeError(
+        'invalid_message',
+        'The cloud answered embeddings of another number or size.',
+      )
+    }
+    return { embeddings, traffic: { sent, received: bytes.byteLength } }
+  }
+
+  /** Asks for a message, which comes in the answer or by way of a bucket. */
+  #message(
+    body: Readonly<Record<string, unknown>>,
+    signal: AbortSignal,
+    enough: (failure: RetryableError) => boolean,
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; traffic: Traffic }> {
+    const accept = `${ACTIVATIONS}, ${LOCATION}`
+    // A location that is gone is answered by asking for the whole anew.
+    return withRetries(
+      async () => {
+        const answer = await this.api.send({ method: 'POST', path: 'v1/embed', accept, body }, signal, enough)
+        const traffic = { sent: answer.sent, received: answer.bytes.byteLength }
+        if (answer.type !== LOCATION) {
+          return { bytes: answer.bytes, traffic }
+        }
+        const bytes = await follow(answer, signal)
+        return { bytes, traffic: { ...traffic, received: traffic.received + bytes.byteLength } }
+      },
+      signal,
+      enough,
+    )
+  }
+}
+
+async function follow(answer: ApiAnswer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const location = JsonReader.parse(answer.bytes, 'invalid_message', 'The location of the activations')
+  const bytes = await fetchBytes(location.string('url'), signal)
+  if (bytes.byteLength !== location.size('bytes') || (await sha256(bytes)) !== location.hash('sha256')) {
+    throw new SplitComputeError(
+      'invalid_message',
+      'The activations that S3 answered are not the ones announced.',
+    )
+  }
+  return bytes
+}
+
+/** The rows of each sequence as floats. */
+function rows({ lengths, hidden }: ActivationsMessage): Float32Array[] {
+  if (hidden?.dtype !== 'f32') {
+    throw new SplitComputeError('invalid_message', 'The cloud answered hidden states in another dtype.')
+  }
+  const values = new Float32Array(hidden.bytes.slice().buffer)
+  const columns = values.length / lengths.reduce((sum, length) => sum + length, 0)
+  let start = 0
+  return Array.from(lengths, (length) => {
+    const end = start + length * columns
+    const sequence = values.slice(start, end)
+    start = end
+    return sequence
+  })
+}

@@ -1,0 +1,13 @@
+export type { ApiHeaders } from './client/api-client'
+export type { Ledger } from './client/embedding'
+export type { Dtype, Pooling } from './client/manifest'
+export type { Model } from './client/models'
+export type { Progress, UnitProgress } from './client/progress'
+export { type ErrorCode, type Problem, SplitComputeError } from './errors'
+export {
+  type Answer,
+  type ConnectOptions,
+  type EmbedOptions,
+  type EndpointOptions,
+  SplitCompute,
+} from './split-compute'
