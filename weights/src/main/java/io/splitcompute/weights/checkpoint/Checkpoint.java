@@ -1,0 +1,136 @@
+package io.splitcompute.weights.checkpoint;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.splitcompute.weights.safetensors.SafetensorsFile;
+import io.splitcompute.weights.safetensors.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+
+/**
+ * A folder in Hugging Face layout: {@code config.json}, the weights in {@code model.safetensors} or
+ * in the files of {@code model.safetensors.index.json}, and perhaps a tokenizer.
+ */
+public final class Checkpoint {
+
+  private static final String SINGLE = "model.safetensors";
+  private static final String INDEX = "model.safetensors.index.json";
+
+  private final Path folder;
+  private final JsonNode config;
+  private final Map<String, Tensor> tensors;
+
+  private Checkpoint(Path folder, JsonNode config, Map<String, Tensor> tensors) {
+    this.folder = folder;
+    this.config = config;
+    this.tensors = tensors;
+  }
+
+  /**
+   * Maps a checkpoint's weights.
+   *
+   * @throws InvalidCheckpointException if the folder lacks a file or its index is not right
+   * @throws IOException if a file cannot be read or is no safetensors file
+   */
+  public static Checkpoint open(Path folder) throws IOException {
+    if (!Files.isDirectory(folder)) {
+      throw new InvalidCheckpointException(folder + " is not a folder");
+    }
+    JsonNode config =
+        JsonFile.read(folder.resolve("config.json"))
+            .orElseThrow(
+                () ->
+                    new InvalidCheckpointException(
+                        folder + " has no config.json; a folder in Hugging Face layout is needed"));
+    Optional<JsonNode> index = JsonFile.read(folder.resolve(INDEX));
+    if (Files.isRegularFile(folder.resolve(SINGLE))) {
+      return new Checkpoint(folder, config, SafetensorsFile.open(folder.resolve(SINGLE)).tensors());
+    }
+    if (index.isEmpty()) {
+      throw new InvalidCheckpointException(
+          folder
+              + " has neither "
+              + SINGLE
+              + " nor "
+              + INDEX
+              + "; other formats must be converted to safetensors first");
+    }
+    return new Checkpoint(folder, config, indexed(folder, index.get()));
+  }
+
+  private static Map<String, Tensor> indexed(Path folder, JsonNode index) throws IOException {
+    JsonNode map = index.path("weight_map");
+    if (!map.isObject() || map.isEmpty()) {
+      throw new InvalidCheckpointException(folder.resolve(INDEX) + " has no weight_map");
+    }
+    Map<String, Set<String>> namesOfFiles = new TreeMap<>();
+    for (Map.Entry<String, JsonNode> member : map.properties()) {
+      String file = member.getValue().asText();
+      // A plain name: an index is from outside, and must not lead out of the folder.
+      if (!file.matches("[A-Za-z0-9][A-Za-z0-9._-]*\\.safetensors")) {
+        throw new InvalidCheckpointException(
+            folder.resolve(INDEX) + " names the file '" + file + "', which is no plain name");
+      }
+      namesOfFiles.computeIfAbsent(file, name -> new TreeSet<>()).add(member.getKey());
+    }
+    Map<String, Tensor> tensors = new LinkedHashMap<>();
+    for (Map.Entry<String, Set<String>> entry : namesOfFiles.entrySet()) {
+      Path file = folder.resolve(entry.getKey());
+      if (!Files.isRegularFile(file)) {
+        throw new InvalidCheckpointException(folder + " lacks " + entry.getKey());
+      }
+      Map<String, Tensor> held = SafetensorsFile.open(file).tensors();
+      if (!held.keySet().equals(entry.getValue())) {
+        throw new InvalidCheckpointException(
+            file + " does not hold just the tensors that the index says");
+      }
+      tensors.putAll(held);
+    }
+    return Collections.unmodifiableMap(tensors);
+  }
+
+  /** The folder, for messages. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** {@code config.json}. */
+  public JsonNode config() {
+    return config;
+  }
+
+  /** All tensors by name. */
+  public Map<String, Tensor> tensors() {
+    return tensors;
+  }
+
+  /** A JSON file of the folder, if it is there. */
+  Optional<JsonNode> json(String name) throws IOException {
+    return JsonFile.read(folder.resolve(name));
+  }
+
+  /**
+   * The bytes of {@code tokenizer.json}, its own padding and truncation switched off: they would
+   * cut texts and add tokens behind the model's back.
+   *
+   * @return empty if the checkpoint has no tokenizer
+   */
+  public Optional<byte[]> tokenizer() throws IOException {
+    Path file = folder.resolve("tokenizer.json");
+    Optional<JsonNode> tokenizer = JsonFile.read(file);
+    if (tokenizer.isEmpty()) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        tokenizer.get().path("truncation").isNull() && tokenizer.get().path("padding").isNull()
+            ? Files.readAllBytes(file)
+            : JsonFile.withNulls(tokenizer.get(), "truncation", "padding"));
+  }
+}

@@ -1,0 +1,227 @@
+package io.splitcompute.weights.checkpoint;
+
+import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.checkpoint.ModelSource.SourceUnit;
+import io.splitcompute.weights.checkpoint.SourceTensor.Role;
+import io.splitcompute.weights.safetensors.DType;
+import io.splitcompute.weights.safetensors.Tensor;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * GPT-2 (Radford et al. 2019), as Hugging Face transformers stores it: pre-LayerNorm layers with
+ * causal attention, whose linear maps are Conv1D, that is {@code [in, out]}.
+ */
+final class Gpt2 implements ModelFamily {
+
+  private static final String PREFIX = "transformer.";
+  private static final Set<DType> FLOATS = EnumSet.of(DType.F32, DType.F16, DType.BF16);
+
+  @Override
+  public String modelType() {
+    return "gpt2";
+  }
+
+  @Override
+  public ModelSource read(Checkpoint checkpoint) throws IOException {
+    Config config =
+        new Config(checkpoint)
+            .irrelevant(
+                "attn_pdrop",
+                "embd_pdrop",
+                "n_ctx",
+                "predict_special_tokens",
+                // Another order of the same operations in f32.
+                "reorder_and_upcast_attn",
+                "resid_pdrop",
+                "summary_activation",
+                "summary_first_dropout",
+                "summary_proj_to_labels",
+                "summary_type",
+                "summary_use_proj");
+    int layers = config.size("n_layer", 12);
+    int hidden = config.size("n_embd", 768);
+    int heads = config.size("n_head", 12);
+    int vocabulary = config.size("vocab_size", 50_257);
+    int positions = config.size("n_positions", 1024);
+    int inner = config.size("n_inner", Math.multiplyExact(4, hidden));
+    if (hidden % heads != 0) {
+      throw config.invalid("n_head", "does not divide n_embd");
+    }
+    Manifest.Layer layer =
+        new Manifest.Layer(
+            new Manifest.Norm(Manifest.NormOrder.PRE, config.epsilon("layer_norm_epsilon", 1e-5)),
+            new Manifest.Attention(
+                heads,
+                hidden / heads,
+                Manifest.Mask.CAUSAL,
+                scales(config, layers, hidden / heads)),
+            new Manifest.Mlp(inner, activation(config)));
+    boolean tied = config.flag("tie_word_embeddings", true);
+    config.requireOff("add_cross_attention");
+    config.requireOff("is_encoder_decoder");
+    config.flag("is_decoder", true);
+    config.requireEmpty("pruned_heads");
+    config.requireAllAccounted();
+
+    Names names = new Names(checkpoint);
+    List<SourceUnit> units = new ArrayList<>();
+    SourceTensor tokens = names.matrix("tokens", Role.TABLE, "wte.weight", vocabulary, hidden);
+    units.add(
+        new SourceUnit(
+            Manifest.EMBEDDINGS,
+            List.of(
+                tokens, names.matrix("positions", Role.TABLE, "wpe.weight", positions, hidden))));
+    for (int i = 0; i < layers; i++) {
+      units.add(layer(names, i, hidden, inner));
+    }
+    units.add(
+        new SourceUnit(
+            Manifest.FINAL,
+            List.of(
+                names.vector("norm.weight", "ln_f.weight", hidden),
+                names.vector("norm.bias", "ln_f.bias", hidden))));
+    units.add(new SourceUnit(Manifest.LM_HEAD, List.of(names.lmHead(tied, vocabulary, hidden))));
+    names.requireAllUsed(layers);
+    return new ModelSource(
+        modelType(),
+        layers,
+        hidden,
+        vocabulary,
+        positions,
+        new Manifest.Embeddings(positions),
+        layer,
+        new Manifest.FinalNorm(layer.norm().epsilon()),
+        List.copyOf(units));
+  }
+
+  private static SourceUnit layer(Names names, int index, int hidden, int inner)
+      throws InvalidCheckpointException {
+    String h = "h." + index + ".";
+    return new SourceUnit(
+        Manifest.layerUnit(index),
+        List.of(
+            names.vector("attention.norm.weight", h + "ln_1.weight", hidden),
+            names.vector("attention.norm.bias", h + "ln_1.bias", hidden),
+            names.conv1d("attention.qkv.weight", h + "attn.c_attn.weight", 3 * hidden, hidden),
+            names.vector("attention.qkv.bias", h + "attn.c_attn.bias", 3 * hidden),
+            names.conv1d("attention.out.weight", h + "attn.c_proj.weight", hidden, hidden),
+            names.vector("attention.out.bias", h + "attn.c_proj.bias", hidden),
+            names.vector("mlp.norm.weight", h + "ln_2.weight", hidden),
+            names.vector("mlp.norm.bias", h + "ln_2.bias", hidden),
+            names.conv1d("mlp.up.weight", h + "mlp.c_fc.weight", inner, hidden),
+            names.vector("mlp.up.bias", h + "mlp.c_fc.bias", inner),
+            names.conv1d("mlp.down.weight", h + "mlp.c_proj.weight", hidden, inner),
+            names.vector("mlp.down.bias", h + "mlp.c_proj.bias", hidden)));
+  }
+
+  private static Manifest.Activation activation(Config config) throws InvalidCheckpointException {
+    return switch (config.word("activation_function", "gelu_new")) {
+      case "gelu_new", "gelu_pytorch_tanh" -> Manifest.Activation.GELU_TANH;
+      case "gelu" -> Manifest.Activation.GELU_ERF;
+      case "relu" -> Manifest.Activation.RELU;
+      default ->
+          throw config.invalid(
+              "activation_function",
+              "is not supported; known are gelu_new, gelu_pytorch_tanh, gelu and relu");
+    };
+  }
+
+  /**
+   * One factor a layer: 1/sqrt(head size) and 1/(layer + 1), as far as the config asks for them.
+   */
+  private static List<Double> scales(Config config, int layers, int headSize)
+      throws InvalidCheckpointException {
+    double scale = config.flag("scale_attn_weights", true) ? 1 / Math.sqrt(headSize) : 1;
+    boolean byLayer = config.flag("scale_attn_by_inverse_layer_idx", false);
+    List<Double> scales = new ArrayList<>();
+    for (int i = 0; i < layers; i++) {
+      scales.add(byLayer ? scale / (i + 1) : scale);
+    }
+    return scales;
+  }
+
+  /** Finds tensors by the names that the hub's checkpoints have, and remembers which were used. */
+  private static final class Names {
+
+    private final Checkpoint checkpoint;
+    private final Map<String, Tensor> tensors;
+    private final String prefix;
+    private final Set<String> used = new HashSet<>();
+
+    Names(Checkpoint checkpoint) {
+      this.checkpoint = checkpoint;
+      this.tensors = checkpoint.tensors();
+      this.prefix = tensors.containsKey(PREFIX + "wte.weight") ? PREFIX : "";
+    }
+
+    SourceTensor matrix(String name, Role role, String tensor, int rows, int columns)
+        throws InvalidCheckpointException {
+      return SourceTensor.matrix(name, role, rows, columns, find(prefix + tensor, rows, columns));
+    }
+
+    SourceTensor conv1d(String name, String tensor, int out, int in)
+        throws InvalidCheckpointException {
+      return SourceTensor.transposed(name, out, in, find(prefix + tensor, in, out));
+    }
+
+    SourceTensor vector(String name, String tensor, int size) throws InvalidCheckpointException {
+      return SourceTensor.vector(name, size, find(prefix + tensor, size));
+    }
+
+    /** The output matrix: a tied model's is the token table, whatever else the checkpoint holds. */
+    SourceTensor lmHead(boolean tied, int vocabulary, int hidden)
+        throws InvalidCheckpointException {
+      String own = "lm_head.weight";
+      Tensor tensor =
+          tied ? find(prefix + "wte.weight", vocabulary, hidden) : find(own, vocabulary, hidden);
+      if (tied && tensors.containsKey(own)) {
+        find(own, vocabulary, hidden);
+      }
+      return SourceTensor.matrix("weight", Role.LINEAR, vocabulary, hidden, tensor);
+    }
+
+    private Tensor find(String name, long... shape) throws InvalidCheckpointException {
+      Tensor tensor = tensors.get(name);
+      if (tensor == null) {
+        throw new InvalidCheckpointException(checkpoint.folder() + " lacks the tensor " + name);
+      }
+      if (!Arrays.equals(tensor.shape(), shape)) {
+        throw new InvalidCheckpointException(
+            "%s: tensor %s has the shape %s where config.json asks for %s"
+                .formatted(
+                    checkpoint.folder(),
+                    name,
+                    Arrays.toString(tensor.shape()),
+                    Arrays.toString(shape)));
+      }
+      if (!FLOATS.contains(tensor.dtype())) {
+        throw new InvalidCheckpointException(
+            "%s: tensor %s is %s; known are %s"
+                .formatted(checkpoint.folder(), name, tensor.dtype(), FLOATS));
+      }
+      used.add(name);
+      return tensor;
+    }
+
+    /** Old checkpoints carry each layer's mask as buffers; everything else must have been used. */
+    void requireAllUsed(int layers) throws InvalidCheckpointException {
+      for (int i = 0; i < layers; i++) {
+        used.add(prefix + "h." + i + ".attn.bias");
+        used.add(prefix + "h." + i + ".attn.masked_bias");
+      }
+      for (String name : tensors.keySet()) {
+        if (!used.contains(name)) {
+          throw new InvalidCheckpointException(
+              checkpoint.folder() + " has the tensor " + name + ", which GPT-2 does not have");
+        }
+      }
+    }
+  }
+}
