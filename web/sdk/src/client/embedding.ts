@@ -113,7 +113,9 @@ export class Embedding {
     input: Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>,
   ): Promise<EmbeddingResult> {
     const batch = { ...this.request.pooled, cut, ...input }
-    const embeddings = await this.#timed('device', () => device.run(batch, this.signal))
+    const embeddings = await this.#timed('device', () =>
+      withSignal(device.run(batch, this.signal), this.signal),
+    )
     return this.#result(embeddings, cut)
   }
 
@@ -153,7 +155,7 @@ export class Embedding {
   async #timed<T>(side: 'cloud' | 'device', work: () => Promise<T>): Promise<T> {
     const start = performance.now()
     try {
-      return await withSignal(work(), this.signal)
+      return await work()
     } finally {
       this.#milliseconds[side] += performance.now() - start
     }

@@ -15,7 +15,6 @@ const MODELS = [
   'gpt2-sharded-f16',
   'gpt2-inner-relu-scaled',
   'gpt2-large-activations',
-  'bookworm',
 ]
 const TOLERANCE = { f32: 1e-4, f16: 2e-3 }
 const never = new AbortController().signal

@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest'
+import { SplitCompute } from '../../src/index'
+import { failing, problem } from '../support/fake-cloud'
+import { cleanUpAfterEach, connect, SMALL, startCloud } from '../support/session'
+
+cleanUpAfterEach()
+
+// No WebGPU is installed here: the cloud answers alone.
+describe('without WebGPU', () => {
+  it('shouldLetTheCloudAnswerAloneAndSayWhy', async () => {
+    const split = await connect(await startCloud())
+    expect(await split.ready).toBe(3)
+    expect(split.progress.reason).toContain('no WebGPU')
+    const { cut, reason, embedding } = await split.embed('text', { cut: 1 })
+    expect({ cut, reason, size: embedding.length }).toEqual({
+      cut: 3,
+      reason: 'Cut 1 was not possible: This browser has no WebGPU.',
+      size: 48,
+    })
+  })
+})
+
+describe('the API', () => {
+  it('shouldBeAskedAgainAfterAServerError', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(failing('/v1/embed', 2, (response) => problem(response, 503, 'not-ready')))
+    await expect(split.embed('text')).resolves.toMatchObject({ cut: 3 })
+    expect(cloud.seen('/v1/embed')).toHaveLength(3)
+  })
+
+  it('shouldBeAskedAgainAfterABrokenConnection', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(failing('/v1/embed', 1, (response) => response.destroy()))
+    await expect(split.embed('text')).resolves.toMatchObject({ cut: 3 })
+  })
+
+  it('shouldBeLeftAloneForAsLongAsRetryAfterSays', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    const answer = failing('/v1/embed', 1, (response) =>
+      problem(response, 429, 'too-many-requests', { 'Retry-After': '1' }),
+    )
+    cloud.faults.push(answer)
+    const start = performance.now()
+    await split.embed('text')
+    expect(performance.now() - start).toBeGreaterThanOrEqual(990)
+  })
+
+  it('shouldBeRetriedUntilTheDeadlineAndThenFailWithATypedError', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(failing('/v1/embed', 1_000, (response) => problem(response, 503, 'not-ready')))
+    await expect(split.embed('text', { timeoutMs: 700 })).rejects.toMatchObject({
+      name: 'SplitComputeError',
+      code: 'timeout',
+      message: expect.stringContaining('The fake cloud says not-ready.'),
+    })
+    expect(cloud.seen('/v1/embed').length).toBeGreaterThan(1)
+  })
+
+  it('shouldEndARequestThatIsNotAnsweredInTime', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(({ path }) => path === '/v1/embed')
+    await expect(split.embed('text', { timeoutMs: 200 })).rejects.toMatchObject({ code: 'timeout' })
+  })
+
+  it('shouldNotBeAskedAgainAfterARefusal', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(failing('/v1/embed', 1, (response) => problem(response, 400, 'invalid-request')))
+    await expect(split.embed('text')).rejects.toMatchObject({
+      code: 'refused',
+      message: 'The fake cloud says invalid-request.',
+      problem: { status: 400, type: 'urn:splitcompute:problem:invalid-request', field: 'input' },
+    })
+    expect(cloud.seen('/v1/embed')).toHaveLength(1)
+  })
+
+  it('shouldBeLetGoWhenTheCallerAborts', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(({ path }) => path === '/v1/embed')
+    const controller = new AbortController()
+    const answer = split.embed('text', { signal: controller.signal })
+    setTimeout(() => controller.abort(new Error('changed my mind')), 100)
+    await expect(answer).rejects.toThrow('changed my mind')
+  })
+})
+
+describe('connect', () => {
+  it('shouldRefuseADtypeThatTheModelLacks', async () => {
+    const cloud = await startCloud()
+    const options = { endpoint: cloud.url, model: SMALL, dtype: 'q8' as 'f16' }
+    await expect(SplitCompute.connect(options)).rejects.toMatchObject({ code: 'unknown_dtype' })
+  })
+
+  it('shouldRejectForAnUnknownModel', async () => {
+    const cloud = await startCloud()
+    const options = { endpoint: cloud.url, model: 'unheard-of' }
+    await expect(SplitCompute.connect(options)).rejects.toMatchObject({ problem: { status: 404 } })
+  })
+
+  it.each(['../x', 'a..b', '', 'a/b', '.a'])('shouldRefuseAModelThatIsNoName: "%s"', async (model) => {
+    await expect(SplitCompute.connect({ endpoint: 'http://127.0.0.1:1', model })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    })
+  })
+})
+
+describe('close', () => {
+  it('shouldRejectWhatIsUnderWay', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    cloud.faults.push(({ path }) => path === '/v1/embed')
+    const answer = split.embed('text')
+    const rejection = expect(answer).rejects.toMatchObject({ code: 'closed' })
+    await split.close()
+    await rejection
+    await expect(split.embed('text')).rejects.toMatchObject({ code: 'closed' })
+  })
+})

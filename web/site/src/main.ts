@@ -1,0 +1,121 @@
+import { SplitCompute } from 'splitcompute'
+import { loadConfig, type SiteConfig } from './config'
+import { element, showSentence, showText } from './elements'
+import { drawLayerTiles, layerTiles } from './layer-tiles'
+import { showProgress } from './progress-view'
+import { showResult } from './result-view'
+
+const form = element('form', HTMLFormElement)
+const text = element('text', HTMLTextAreaElement)
+const slider = element('cut', HTMLInputElement)
+const embedButton = element('embed', HTMLButtonElement)
+const cancelButton = element('cancel', HTMLButtonElement)
+const picker = element('model', HTMLSelectElement)
+
+/** A visitor who waits longer has left. */
+const TIMEOUT_MS = 30_000
+
+let split: SplitCompute | undefined
+let running: AbortController | undefined
+/** The visitor moved the slider: it follows the cut no more. */
+let chosen = false
+
+function showCut(): void {
+  if (split === undefined) {
+    return
+  }
+  const cut = Number(slider.value)
+  const device = split.layers - cut
+  drawLayerTiles(element('layers', HTMLElement), layerTiles(split.layers, cut, split.progress))
+  showText('cut-text', `${cut} of ${split.layers} layers run in the cloud, ${device} on this device.`)
+  slider.setAttribute('aria-valuetext', `${cut} layers in the cloud, ${device} on this device`)
+}
+
+function showRunning(controller: AbortController | undefined): void {
+  running = controller
+  embedButton.disabled = controller !== undefined || split === undefined
+  cancelButton.disabled = controller === undefined
+  form.ariaBusy = String(controller !== undefined)
+}
+
+function showError(error: unknown): void {
+  showSentence('error', error instanceof Error ? error.message : String(error))
+}
+
+async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
+  await split?.close()
+  split = undefined
+  showRunning(undefined)
+  showText('model-name', model)
+  const connected = await SplitCompute.connect({ endpoint, model })
+  split = connected
+  slider.max = String(connected.layers)
+  slider.value = slider.max
+  slider.disabled = false
+  chosen = false
+  const follow = () => {
+    if (split === connected) {
+      showProgress(connected.progress, connected.layers)
+      if (!chosen) {
+        slider.value = String(connected.cut)
+      }
+      showCut()
+    }
+  }
+  connected.addEventListener('progress', follow)
+  follow()
+  showRunning(undefined)
+}
+
+async function embed(client: SplitCompute): Promise<void> {
+  const controller = new AbortController()
+  const { signal } = controller
+  showSentence('error', undefined)
+  showRunning(controller)
+  const options = { signal, timeoutMs: TIMEOUT_MS }
+  try {
+    const answer = await client.embed(text.value, { ...options, cut: Number(slider.value) })
+    const cloudOnly =
+      answer.cut === client.layers ? answer : await client.embed(text.value, { ...options, cut: client.layers })
+    showResult(answer, cloudOnly)
+  } catch (error) {
+    showError(signal.aborted ? new Error('Cancelled.') : error)
+  } finally {
+    showRunning(undefined)
+  }
+}
+
+async function start(): Promise<void> {
+  const config = await loadConfig()
+  const models = await SplitCompute.models(config)
+  const ids = models.map(({ id }) => id)
+  const model = config.model ?? ids[0]
+  if (model === undefined) {
+    throw new Error('The cloud serves no model yet.')
+  }
+  picker.replaceChildren(...ids.map((id) => new Option(id, id, false, id === model)))
+  element('model-picker', HTMLElement).hidden = ids.length < 2
+  element('model-name', HTMLElement).hidden = ids.length >= 2
+  picker.addEventListener('change', () => {
+    running?.abort()
+    connect(config, picker.value).catch(showError)
+  })
+  await connect(config, model)
+}
+
+slider.addEventListener('input', () => {
+  chosen = true
+  showCut()
+})
+cancelButton.addEventListener('click', () => running?.abort())
+form.addEventListener('submit', (event) => {
+  event.preventDefault()
+  if (split !== undefined && running === undefined) {
+    embed(split).catch(showError)
+  }
+})
+
+start().catch((error: unknown) => {
+  showText('progress-text', '')
+  showError(error)
+})
