@@ -116,8 +116,7 @@ public final class JsonBody {
               T chosen = value.isTextual() ? choices.get(value.textValue()) : null;
               if (chosen == null) {
                 throw ProblemException.invalid(
-                    field,
-                    "The field '" + field + "' must be one of " + sorted(choices.keySet()));
+                    field, "The field '" + field + "' must be one of " + sorted(choices.keySet()));
               }
               return chosen;
             });

@@ -3,6 +3,7 @@ package io.splitcompute.api;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import io.micronaut.http.MediaType;
 import io.micronaut.serde.annotation.Serdeable;
+import io.swagger.v3.oas.annotations.media.Schema;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,7 +18,11 @@ import org.jspecify.annotations.Nullable;
 @Serdeable
 @JsonInclude(JsonInclude.Include.NON_NULL)
 public record Problem(
-    String type, String title, int status, String detail, @Nullable String field) {
+    String type,
+    String title,
+    int status,
+    String detail,
+    @Schema(requiredMode = Schema.RequiredMode.NOT_REQUIRED) @Nullable String field) {
 
   /** The media type of a problem. */
   public static final String MEDIA_TYPE = MediaType.APPLICATION_JSON_PROBLEM;

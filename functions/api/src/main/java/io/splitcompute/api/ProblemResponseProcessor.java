@@ -22,7 +22,9 @@ final class ProblemResponseProcessor implements ErrorResponseProcessor<Problem> 
         switch (response.status()) {
           case NOT_FOUND ->
               Problem.of(
-                  ProblemType.NOT_FOUND, "Check the address; the API's calls start with /v1/", null);
+                  ProblemType.NOT_FOUND,
+                  "Check the address; the API's calls start with /v1/",
+                  null);
           case METHOD_NOT_ALLOWED ->
               Problem.of(
                   ProblemType.METHOD_NOT_ALLOWED,

@@ -1,7 +1,7 @@
 package io.splitcompute.catalog;
 
-import io.micronaut.serde.annotation.Serdeable;
 import com.fasterxml.jackson.annotation.JsonProperty;
+import io.micronaut.serde.annotation.Serdeable;
 import io.splitcompute.api.Limits;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.store.PublishedManifest;
@@ -51,7 +51,6 @@ public record ModelObject(
         manifest.hiddenSize(),
         published.revision(),
         manifest.dtypes(),
-        new ModelLimits(
-            limits.maxInputs(), manifest.maxTokens(), limits.maxTokensPerRequest()));
+        new ModelLimits(limits.maxInputs(), manifest.maxTokens(), limits.maxTokensPerRequest()));
   }
 }

@@ -10,8 +10,8 @@ import io.micronaut.http.annotation.Header;
 import io.micronaut.http.annotation.Post;
 import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.scheduling.annotation.ExecuteOn;
+import io.splitcompute.api.AnswersProblems;
 import io.splitcompute.api.Limits;
-import io.splitcompute.api.Problem;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.weights.store.PublishedManifest;
@@ -26,10 +26,6 @@ import org.jspecify.annotations.Nullable;
 /** Models, their manifests and the URLs of their shards. */
 @Controller("/v1/models")
 @ExecuteOn(TaskExecutors.BLOCKING)
-@ApiResponse(
-    responseCode = "default",
-    description = "a problem",
-    content = @Content(mediaType = Problem.MEDIA_TYPE, schema = @Schema(implementation = Problem.class)))
 public class ModelsController {
 
   private final PublishedModels models;
@@ -44,6 +40,7 @@ public class ModelsController {
 
   /** The models that are published. */
   @Get
+  @AnswersProblems
   public ModelList list() throws IOException {
     List<ModelObject> data =
         models.all().stream().map(model -> ModelObject.of(model, limits)).toList();
@@ -52,12 +49,14 @@ public class ModelsController {
 
   /** One model. */
   @Get("/{model}")
+  @AnswersProblems
   public ModelObject one(String model) throws IOException {
     return ModelObject.of(models.get(model), limits);
   }
 
   /** The model's manifest, byte for byte as it was published: its SHA-256 is the revision. */
   @Get("/{model}/manifest")
+  @AnswersProblems
   @ApiResponse(
       responseCode = "200",
       description = "the manifest, as weights/FORMAT.md specifies it",
@@ -75,6 +74,7 @@ public class ModelsController {
 
   /** Presigned URLs for shards that the model's manifest names. */
   @Post("/{model}/shards")
+  @AnswersProblems
   @RequestBody(
       required = true,
       content =

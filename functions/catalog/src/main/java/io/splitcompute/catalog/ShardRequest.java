@@ -1,7 +1,7 @@
 package io.splitcompute.catalog;
 
-import io.micronaut.serde.annotation.Serdeable;
 import com.fasterxml.jackson.databind.JsonNode;
+import io.micronaut.serde.annotation.Serdeable;
 import io.splitcompute.api.JsonBody;
 import io.splitcompute.api.ProblemException;
 import java.util.ArrayList;

@@ -1,9 +1,9 @@
 package io.splitcompute.catalog;
 
+import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.StoreSettings;
 import io.splitcompute.catalog.ShardUrls.ShardUrl;
 import jakarta.inject.Singleton;
-import io.micronaut.context.annotation.Property;
 import java.time.Duration;
 import software.amazon.awssdk.services.s3.presigner.S3Presigner;
 import software.amazon.awssdk.services.s3.presigner.model.PresignedGetObjectRequest;
@@ -19,7 +19,8 @@ final class ShardSigner {
   ShardSigner(
       S3Presigner presigner,
       StoreSettings settings,
-      @Property(name = "splitcompute.shard-url-seconds", defaultValue = "300") int lifetimeSeconds) {
+      @Property(name = "splitcompute.shard-url-seconds", defaultValue = "300")
+          int lifetimeSeconds) {
     if (lifetimeSeconds < 1) {
       throw new IllegalArgumentException("splitcompute.shard-url-seconds must be at least 1");
     }

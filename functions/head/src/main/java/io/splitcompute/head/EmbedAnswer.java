@@ -9,7 +9,6 @@ sealed interface EmbedAnswer {
   record Embeddings(EmbedResponse response) implements EmbedAnswer {}
 
   /** An activations message that fits a response. */
-  @SuppressWarnings("ArrayRecordComponent") // written once, read once
   record Message(byte[] bytes) implements EmbedAnswer {}
 
   /** An activations message in the bucket. */

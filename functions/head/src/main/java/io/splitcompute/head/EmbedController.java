@@ -10,7 +10,7 @@ import io.micronaut.http.annotation.Post;
 import io.micronaut.http.annotation.Produces;
 import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.scheduling.annotation.ExecuteOn;
-import io.splitcompute.api.Problem;
+import io.splitcompute.api.AnswersProblems;
 import io.splitcompute.head.message.ActivationsLocation;
 import io.splitcompute.head.message.ActivationsMessage;
 import io.swagger.v3.oas.annotations.headers.Header;
@@ -63,13 +63,7 @@ class EmbedController {
       responseCode = "303",
       description = "activations too large for a response, where Accept names no location",
       headers = @Header(name = "Location", schema = @Schema(type = "string")))
-  @ApiResponse(
-      responseCode = "default",
-      description = "a problem",
-      content =
-          @Content(
-              mediaType = Problem.MEDIA_TYPE,
-              schema = @Schema(implementation = Problem.class)))
+  @AnswersProblems
   HttpResponse<?> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
     EmbedAnswer answer = service.embed(body, Accepted.of(request.getHeaders()));
     if (answer instanceof EmbedAnswer.Embeddings embeddings) {

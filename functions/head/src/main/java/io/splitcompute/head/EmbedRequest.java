@@ -78,7 +78,8 @@ record EmbedRequest(
       throw invalid("must be a text, a list of texts or a list of lists of token ids, not empty");
     }
     if (input.size() > limits.maxInputs()) {
-      throw invalid("has " + input.size() + " inputs, at most " + limits.maxInputs() + " are allowed");
+      throw invalid(
+          "has " + input.size() + " inputs, at most " + limits.maxInputs() + " are allowed");
     }
     return input.get(0).isTextual() ? texts(input) : tokens(input);
   }
@@ -110,7 +111,8 @@ record EmbedRequest(
       for (int i = 0; i < ids.length; i++) {
         JsonNode id = sequence.get(i);
         if (!id.isIntegralNumber() || !id.canConvertToInt()) {
-          throw invalid("has something else than a token id in the list at index " + sequences.size());
+          throw invalid(
+              "has something else than a token id in the list at index " + sequences.size());
         }
         ids[i] = id.intValue();
       }

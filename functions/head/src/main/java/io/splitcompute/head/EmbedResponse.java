@@ -14,12 +14,7 @@ import io.micronaut.serde.annotation.Serdeable;
  */
 @Serdeable
 record EmbedResponse(
-    String model,
-    String revision,
-    int cut,
-    float[][] embeddings,
-    int[] lengths,
-    Ledger ledger) {
+    String model, String revision, int cut, float[][] embeddings, int[] lengths, Ledger ledger) {
 
   /**
    * @param cloud the cloud's side

@@ -1,5 +1,6 @@
 package io.splitcompute.head;
 
+import io.micronaut.core.async.publisher.Publishers;
 import io.micronaut.health.HealthStatus;
 import io.micronaut.management.health.indicator.HealthIndicator;
 import io.micronaut.management.health.indicator.HealthResult;
@@ -7,7 +8,6 @@ import io.micronaut.management.health.indicator.annotation.Readiness;
 import io.splitcompute.head.model.Heads;
 import jakarta.inject.Singleton;
 import org.reactivestreams.Publisher;
-import reactor.core.publisher.Mono;
 
 /** The head is ready when its models are loaded. */
 @Singleton
@@ -22,9 +22,7 @@ final class HeadReadiness implements HealthIndicator {
 
   @Override
   public Publisher<HealthResult> getResult() {
-    return Mono.fromSupplier(
-        () ->
-            HealthResult.builder("head", heads.ready() ? HealthStatus.UP : HealthStatus.DOWN)
-                .build());
+    return Publishers.just(
+        HealthResult.builder("head", heads.ready() ? HealthStatus.UP : HealthStatus.DOWN).build());
   }
 }

@@ -22,7 +22,8 @@ final class BundledModel {
     for (String name : FILES) {
       Path target = folder.resolve(name);
       Path partial = folder.resolve(name + ".partial");
-      try (InputStream in = BundledModel.class.getResourceAsStream("/models/" + NAME + "/" + name)) {
+      try (InputStream in =
+          BundledModel.class.getResourceAsStream("/models/" + NAME + "/" + name)) {
         if (in == null) {
           throw new IOException("this build lacks " + name + " of " + NAME);
         }

@@ -44,7 +44,6 @@ record Header(Map<String, String> metadata, List<Entry> entries) {
    * @param begin of the tensor's bytes in the data
    * @param end of them, exclusive
    */
-  @SuppressWarnings("ArrayRecordComponent") // handed on to the tensor, which copies
   record Entry(String name, DType dtype, long[] shape, long begin, long end) {}
 
   /**

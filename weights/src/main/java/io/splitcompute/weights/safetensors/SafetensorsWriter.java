@@ -33,7 +33,6 @@ public final class SafetensorsWriter {
    * @param shape its sizes, outermost first
    * @param content exactly as many bytes as shape and dtype say
    */
-  @SuppressWarnings("ArrayRecordComponent") // read once, by the writer
   public record Source(String name, DType dtype, long[] shape, Content content) {
 
     long bytes() {

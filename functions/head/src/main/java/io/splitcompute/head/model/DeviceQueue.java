@@ -49,8 +49,7 @@ public final class DeviceQueue {
     try {
       long started = System.nanoTime();
       T result = work.get();
-      return new Timed<>(
-          result, (started - arrived) / 1e6, (System.nanoTime() - started) / 1e6);
+      return new Timed<>(result, (started - arrived) / 1e6, (System.nanoTime() - started) / 1e6);
     } finally {
       device.release();
     }

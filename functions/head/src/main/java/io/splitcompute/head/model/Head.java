@@ -91,8 +91,7 @@ public final class Head implements AutoCloseable {
           request.create(
               Arrays.stream(batch.lengths()).asLongStream().toArray(),
               new Shape(batch.lengths().length));
-      NDArray x =
-          programs.embeddings().run(inputs(List.of(ids, positions), weights.embeddings()));
+      NDArray x = programs.embeddings().run(inputs(List.of(ids, positions), weights.embeddings()));
       for (List<NDArray> layer : weights.layers().subList(0, cut)) {
         NDArray next = programs.layer().run(inputs(List.of(x, lengths), layer));
         x.close();

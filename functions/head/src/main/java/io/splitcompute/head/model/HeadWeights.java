@@ -27,8 +27,8 @@ record HeadWeights(List<NDArray> embeddings, List<List<NDArray>> layers, List<ND
   private static final String F16 = "f16";
 
   /**
-   * Loads what a head can need: all units but {@code lm_head}. The variant {@code f32} is used where
-   * the model has it, since it is exact, else {@code f16}.
+   * Loads what a head can need: all units but {@code lm_head}. The variant {@code f32} is used
+   * where the model has it, since it is exact, else {@code f16}.
    *
    * @throws IOException if a shard cannot be read or is not what the manifest says
    */
@@ -56,17 +56,12 @@ record HeadWeights(List<NDArray> embeddings, List<List<NDArray>> layers, List<ND
       WeightStore store,
       NDManager manager)
       throws IOException {
-    Manifest.Shard shard = manifest.unit(unit).variants().get(dtype);
-    if (shard == null) {
-      throw new IOException("the manifest of " + manifest.model() + " has no " + dtype + " " + unit);
+    SafetensorsFile file = SafetensorsFile.open(store.fetch(manifest.unit(unit).variant(dtype)));
+    List<NDArray> tensors = new ArrayList<>();
+    for (String name : names) {
+      tensors.add(tensor(file, name, manager));
     }
-    try (SafetensorsFile file = SafetensorsFile.open(store.fetch(shard))) {
-      List<NDArray> tensors = new ArrayList<>();
-      for (String name : names) {
-        tensors.add(tensor(file, name, manager));
-      }
-      return List.copyOf(tensors);
-    }
+    return List.copyOf(tensors);
   }
 
   /** One tensor in f32, without the columns of zeros that pad its rows in a shard. */
@@ -81,15 +76,13 @@ record HeadWeights(List<NDArray> embeddings, List<List<NDArray>> layers, List<ND
         String in = file.metadata().get(name + ".in");
         try (NDManager scratch = manager.newSubManager()) {
           NDArray half = scratch.create(tensor.bytes(), shape, DataType.FLOAT16);
-          NDArray rows =
-              in == null ? half : half.get(new NDIndex(":, :" + Long.parseLong(in)));
+          NDArray rows = in == null ? half : half.get(new NDIndex(":, :" + Long.parseLong(in)));
           NDArray single = rows.toType(DataType.FLOAT32, true);
           single.attach(manager);
           yield single;
         }
       }
-      default ->
-          throw new IOException("the head does not run weights of dtype " + tensor.dtype());
+      default -> throw new IOException("the head does not run weights of dtype " + tensor.dtype());
     };
   }
 }

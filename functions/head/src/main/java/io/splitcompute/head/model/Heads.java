@@ -20,8 +20,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The models that this container serves: those named by {@code splitcompute.models}, or all that are
- * published. They load in the background from the start on; until then the container is not ready.
+ * The models that this container serves: those named by {@code splitcompute.models}, or all that
+ * are published. They load in the background from the start on; until then the container is not
+ * ready.
  */
 @Context
 public final class Heads {

@@ -15,7 +15,11 @@ public final class Pooling {
    * @return {@code [batch][hiddenSize]}
    */
   public static float[][] pool(
-      float[] hidden, int[] lengths, int hiddenSize, Manifest.Pooling.Kind kind, boolean normalize) {
+      float[] hidden,
+      int[] lengths,
+      int hiddenSize,
+      Manifest.Pooling.Kind kind,
+      boolean normalize) {
     float[][] embeddings = new float[lengths.length][];
     int start = 0;
     for (int i = 0; i < lengths.length; i++) {

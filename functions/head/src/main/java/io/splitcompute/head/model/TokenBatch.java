@@ -9,7 +9,6 @@ import java.util.List;
  * @param tokens the ids of all sequences, {@code [tokens]}
  * @param lengths tokens of each sequence, {@code [batch]}, each at least 1
  */
-@SuppressWarnings("ArrayRecordComponent") // owned by the batch and read by it alone
 public record TokenBatch(int[] tokens, int[] lengths) {
 
   /** Packs sequences. */

@@ -22,15 +22,12 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Reads the tokenizer's shard. */
   static Tokenizer load(Manifest.Shard shard, WeightStore store) throws IOException {
-    try (SafetensorsFile file = SafetensorsFile.open(store.fetch(shard))) {
-      ByteBuffer bytes = file.tensor(TENSOR).bytes();
-      byte[] json = new byte[bytes.remaining()];
-      bytes.get(json);
-      Map<String, String> options =
-          Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false");
-      return new Tokenizer(
-          HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(json), options));
-    }
+    ByteBuffer bytes = SafetensorsFile.open(store.fetch(shard)).tensor(TENSOR).bytes();
+    byte[] json = new byte[bytes.remaining()];
+    bytes.get(json);
+    Map<String, String> options =
+        Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false");
+    return new Tokenizer(HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(json), options));
   }
 
   /**

@@ -12,8 +12,8 @@ import java.io.IOException;
 import java.util.List;
 
 /**
- * One compiled TorchScript function of tensors to one tensor. Its weights are inputs, so one program
- * serves every layer. Safe for use by several threads.
+ * One compiled TorchScript function of tensors to one tensor. Its weights are inputs, so one
+ * program serves every layer. Safe for use by several threads.
  */
 public final class Program implements AutoCloseable {
 

@@ -10,8 +10,8 @@ import java.util.List;
  * <p>Shapes: {@code T} tokens of all sequences end to end, {@code B} sequences, {@code h} hidden
  * size, {@code i} the MLP's inner size.
  *
- * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, tokens [v, h], positions [p, h])}
- *     to {@code [T, h]}
+ * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, tokens [v, h], positions [p,
+ *     h])} to {@code [T, h]}
  * @param layer {@code (x [T, h], lengths [B] int64 on the CPU, scale [] float64 on the CPU, and the
  *     layer's tensors in the order of {@link #LAYER_TENSORS})} to {@code [T, h]}
  * @param finalNorm {@code (x [T, h], weight [h], bias [h])} to {@code [T, h]}
@@ -44,12 +44,12 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
   /** Writes and compiles the programs of a model. */
   public static Programs compile(Manifest manifest, Device device) {
     return new Programs(
-        Program.compile("Embeddings", embeddings(), device),
-        Program.compile("Layer", layer(manifest.layer()), device),
-        Program.compile("FinalNorm", finalNorm(manifest.finalNorm().epsilon()), device));
+        Program.compile("Embeddings", embeddingsSource(), device),
+        Program.compile("Layer", layerSource(manifest.layer()), device),
+        Program.compile("FinalNorm", finalNormSource(manifest.finalNorm().epsilon()), device));
   }
 
-  private static String embeddings() {
+  private static String embeddingsSource() {
     return """
           def forward(self: __torch__.Embeddings,
             token_ids: Tensor,
@@ -60,7 +60,7 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
         """;
   }
 
-  private static String finalNorm(double epsilon) {
+  private static String finalNormSource(double epsilon) {
     return """
           def forward(self: __torch__.FinalNorm,
             x: Tensor,
@@ -75,7 +75,7 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
    * A pre-LayerNorm transformer layer. Linear algebra runs over all tokens at once, attention one
    * sequence at a time, so that nothing is padded and no sequence sees another.
    */
-  private static String layer(Manifest.Layer layer) {
+  private static String layerSource(Manifest.Layer layer) {
     String activation =
         switch (layer.mlp().activation()) {
           case GELU_TANH -> "torch.gelu(up, approximate=\"tanh\")";
@@ -132,11 +132,7 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
             return torch.add(attended, torch.linear(active, down_weight, down_bias))
         """
         .formatted(
-            epsilon,
-            layer.attention().heads(),
-            layer.attention().headSize(),
-            causal,
-            activation);
+            epsilon, layer.attention().heads(), layer.attention().headSize(), causal, activation);
   }
 
   @Override

@@ -10,8 +10,8 @@ import java.util.zip.ZipOutputStream;
 
 /**
  * Writes a TorchScript archive, as {@code torch.jit.load} reads it: a stored zip with the code of
- * one module without parameters, a pickle of its instance and an empty pickle of constants (PyTorch's
- * {@code torch/csrc/jit/serialization} and {@code caffe2/serialize/inline_container}).
+ * one module without parameters, a pickle of its instance and an empty pickle of constants
+ * (PyTorch's {@code torch/csrc/jit/serialization} and {@code caffe2/serialize/inline_container}).
  */
 final class TorchScriptArchive {
 
@@ -28,7 +28,9 @@ final class TorchScriptArchive {
    */
   static byte[] of(String name, String forward) {
     String code =
-        "class " + name + "(Module):\n"
+        "class "
+            + name
+            + "(Module):\n"
             + "  __parameters__ = []\n"
             + "  __buffers__ = []\n"
             + "  training : bool\n"

@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.head.message;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.head.model;
+
+import org.jspecify.annotations.NullMarked;

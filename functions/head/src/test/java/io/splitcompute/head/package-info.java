@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.head;
+
+import org.jspecify.annotations.NullMarked;
