@@ -7,7 +7,6 @@ import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Base64;
-import java.util.Collection;
 import java.util.HexFormat;
 import java.util.concurrent.CompletionService;
 import java.util.concurrent.ExecutionException;
@@ -61,24 +60,23 @@ public final class Publisher {
                             + " at "
                             + from.path(StoreKeys.manifest(model))
                             + "; shard it first"));
-    Collection<Manifest.Shard> shards = ShardsOf.manifest(published.manifest());
-    ByteCount count =
-        new ByteCount(progress, shards.stream().mapToLong(Manifest.Shard::bytes).sum());
+    List<UsedShard> shards = UsedShard.of(published.manifest());
+    ByteCount count = new ByteCount(progress, UsedShard.bytes(shards));
     sendAll(from, shards, count);
     putManifest(StoreKeys.manifest(model, published.revision()), IMMUTABLE, published);
     putManifest(StoreKeys.manifest(model), "no-cache", published);
     return published.revision();
   }
 
-  private void sendAll(FolderStore from, Collection<Manifest.Shard> shards, ByteCount count)
+  private void sendAll(FolderStore from, List<UsedShard> shards, ByteCount count)
       throws IOException {
     ExecutorService senders = Executors.newFixedThreadPool(AT_ONCE);
     try {
       CompletionService<@Nullable Void> sending = new ExecutorCompletionService<>(senders);
-      for (Manifest.Shard shard : shards) {
+      for (UsedShard used : shards) {
         sending.submit(
             () -> {
-              send(from, shard, count);
+              send(from, used.shard(), count);
               return null;
             });
       }
