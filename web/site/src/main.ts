@@ -76,7 +76,9 @@ async function embed(client: SplitCompute): Promise<void> {
   try {
     const answer = await client.embed(text.value, { ...options, cut: Number(slider.value) })
     const cloudOnly =
-      answer.cut === client.layers ? answer : await client.embed(text.value, { ...options, cut: client.layers })
+      answer.cut === client.layers
+        ? answer
+        : await client.embed(text.value, { ...options, cut: client.layers })
     showResult(answer, cloudOnly)
   } catch (error) {
     showError(signal.aborted ? new Error('Cancelled.') : error)

@@ -60,7 +60,7 @@ export class Embedding {
     try {
       return await this.#split()
     } catch (error) {
-      this.signal.throwIfAborted()
+      this.#throwIfEnded(error)
       const device = this.sides.loader.device
       if (!(error instanceof RetryableError) || device === undefined || !this.#canDoWithoutCloud()) {
         throw error
@@ -77,7 +77,7 @@ export class Embedding {
       try {
         return await this.#tail(device, cut, await this.#tailInput(cut))
       } catch (error) {
-        this.signal.throwIfAborted()
+        this.#throwIfEnded(error)
         if (isTheClouds(error)) {
           throw error
         }
@@ -127,6 +127,13 @@ export class Embedding {
     )
     this.#count(traffic)
     return this.#result(embeddings, manifest.layers)
+  }
+
+  /** A call that is over fails with what ended it; a timeout may also say what it waited for. */
+  #throwIfEnded(error: unknown): void {
+    if (this.signal.aborted) {
+      throw error instanceof SplitComputeError && error.code === 'timeout' ? error : this.signal.reason
+    }
   }
 
   /** With the whole model on the device, waiting for a cloud that does not answer is in vain. */

@@ -3,6 +3,9 @@ import type { Tensor } from '../shards/safetensors'
 import { ALIGNMENT } from '../shards/unit-layout'
 import { allocate } from './gpu'
 
+/** Tables that kernels can read piece by piece; every other tensor is bound as a whole. */
+const SPLITTABLE: ReadonlySet<string> = new Set(['tokens'])
+
 /** Rows of a tensor as one binding. */
 export interface Piece {
   readonly binding: GPUBufferBinding
@@ -105,7 +108,7 @@ export class UnitBuffers {
   }
 }
 
-/** One segment where it fits; else segments begin at tensors, and tensors over the limit are split between rows. */
+/** One segment where it fits; else segments begin at tensors, and tables over the limit are split between rows. */
 function plan(tensors: readonly Tensor[], dataBytes: number, limit: number) {
   const segments: Segment[] = []
   const pieces = new Map<string, PlannedPiece[]>()
@@ -148,7 +151,7 @@ function rowsWithin(tensor: Tensor, rows: number, limit: number): number {
     group *= 2
   }
   const stride = Math.floor(limit / (group * rowBytes)) * group
-  if (stride === 0) {
+  if (stride === 0 || !SPLITTABLE.has(tensor.name)) {
     throw new SplitComputeError('limit_exceeded', `"${tensor.name}" is larger than this GPU can bind.`)
   }
   return stride

@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Dtype } from '../../src/client/manifest'
-import type { Activations } from '../../src/engine/batch'
-import { loadedEngine } from '../support/engine'
+import { activations, loadedEngine } from '../support/engine'
 import { Fixture } from '../support/fixtures'
-import { halfToNumber, toHalves } from '../support/half'
+import { halfToNumber } from '../support/half'
 import { Reference, shardWeights } from '../support/reference'
 import { readManifest } from '../support/store'
-import { difference } from '../support/tensors'
+import { difference, joined } from '../support/tensors'
 import { destroyDevices, installWebGpu } from '../support/webgpu'
 
 const MODELS = [
@@ -18,19 +16,6 @@ const MODELS = [
 ]
 const TOLERANCE = { f32: 1e-4, f16: 2e-3 }
 const never = new AbortController().signal
-
-function activations(values: Float64Array, dtype: Dtype): Activations {
-  const typed = dtype === 'f16' ? toHalves(values) : Float32Array.from(values)
-  return { dtype, bytes: new Uint8Array(typed.buffer) }
-}
-
-function joined64(answers: readonly Float64Array[]): Float64Array {
-  return Float64Array.from(answers.flatMap((answer) => Array.from(answer)))
-}
-
-function joined(answers: readonly Float32Array[]): Float32Array {
-  return Float32Array.from(answers.flatMap((answer) => Array.from(answer)))
-}
 
 beforeAll(installWebGpu)
 afterAll(destroyDevices)
@@ -64,8 +49,8 @@ describe.each(MODELS)('the tail of %s', (model) => {
         for (const pooling of ['mean', 'last', 'cls'] as const) {
           const pooled = joined(await engine.run({ ...batch, pooling }, never))
           const wanted = rounded
-            ? joined64(reference.pool(expected, lengths, pooling, false))
-            : fixture.pooled(pooling, manifest.hiddenSize)
+            ? joined(reference.pool(expected, lengths, pooling, false))
+            : fixture.tensor(`pooled.${pooling}`)
           expect(difference(pooled, wanted), `${pooling} at cut ${cut}`).toBeLessThan(tolerance)
         }
       }

@@ -1,5 +1,7 @@
 import type { Dtype, Manifest } from '../../src/client/manifest'
+import type { Activations } from '../../src/engine/batch'
 import { TailEngine } from '../../src/engine/tail-engine'
+import { toHalves } from './half'
 import { readShard } from './store'
 import { openDevice } from './webgpu'
 
@@ -23,4 +25,10 @@ export async function loadedEngine(
     engine.attach(unit, buffers)
   }
   return engine
+}
+
+/** Hidden states as a message carries them. */
+export function activations(values: Float64Array, dtype: Dtype): Activations {
+  const typed = dtype === 'f16' ? toHalves(values) : Float32Array.from(values)
+  return { dtype, bytes: new Uint8Array(typed.buffer) }
 }

@@ -21,10 +21,10 @@ export class Fixture {
     return Int32Array.from(this.tensor('lengths'))
   }
 
-  /** Without normalisation, `[batch, hiddenSize]`; where the fixture leaves it out, pooled from `final` here. */
-  pooled(kind: 'mean' | 'last' | 'cls', hiddenSize: number): Float64Array {
-    const pooled = this.#tensors.get(`pooled.${kind}`)
-    return pooled ?? Float64Array.from(pool(this.tensor('final'), this.lengths, kind, hiddenSize))
+  /** The hidden states of the first `tokens` tokens. */
+  rows(name: string, tokens: number): Float64Array {
+    const tensor = this.tensor(name)
+    return tensor.subarray(0, (tensor.length / this.tokens.length) * tokens)
   }
 
   tensor(name: string): Float64Array {
@@ -34,24 +34,4 @@ export class Fixture {
     }
     return tensor
   }
-}
-
-function pool(
-  final: Float64Array,
-  lengths: Int32Array,
-  kind: 'mean' | 'last' | 'cls',
-  columns: number,
-): number[] {
-  let start = 0
-  return Array.from(lengths).flatMap((length) => {
-    const rows = Array.from({ length }, (_, r) =>
-      final.subarray((start + r) * columns, (start + r + 1) * columns),
-    )
-    start += length
-    return Array.from({ length: columns }, (_, c) => {
-      const column = rows.map((row) => row[c] ?? Number.NaN)
-      const mean = column.reduce((sum, value) => sum + value, 0) / length
-      return kind === 'mean' ? mean : (column.at(kind === 'last' ? -1 : 0) ?? Number.NaN)
-    })
-  })
 }

@@ -29,6 +29,11 @@ export function readTensors(path: string): Map<string, Float64Array> {
   )
 }
 
+/** Several vectors end to end. */
+export function joined(vectors: readonly ArrayLike<number>[]): Float64Array {
+  return Float64Array.from(vectors.flatMap((vector) => Array.from(vector)))
+}
+
 /** max|a - b| / max|b| over a tensor: the measure of difference everywhere in this project. */
 export function difference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) {

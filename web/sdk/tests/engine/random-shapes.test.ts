@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Dtype } from '../../src/client/manifest'
+import { TailEngine } from '../../src/engine/tail-engine'
+import { activations } from '../support/engine'
+import { halfToNumber } from '../support/half'
+import { Random, RandomModel, type Shape } from '../support/random-model'
+import { Reference } from '../support/reference'
+import { difference, joined } from '../support/tensors'
+import { destroyDevices, installWebGpu, openDevice } from '../support/webgpu'
+
+const never = new AbortController().signal
+const ACTIVATIONS = ['gelu_tanh', 'gelu_erf', 'relu'] as const
+
+function randomShape(random: Random): Shape {
+  return {
+    heads: random.integer(1, 5),
+    headSize: random.integer(4, 30),
+    innerSize: random.integer(1, 150),
+    vocabularySize: random.integer(2, 300),
+    positions: random.integer(70, 130),
+    layers: 2,
+    activation: ACTIVATIONS[random.integer(0, 2)] ?? 'relu',
+  }
+}
+
+async function load(
+  model: RandomModel,
+  dtype: Dtype,
+  mostTokens: number,
+  limit?: number,
+): Promise<TailEngine> {
+  const engine = new TailEngine(await openDevice(), model.manifest, dtype, mostTokens, limit)
+  for (const [unit, { tensors, data }] of model.units) {
+    const buffers = await engine.allocate(unit, tensors, data.byteLength)
+    buffers.write(0, data)
+    engine.attach(unit, buffers)
+  }
+  return engine
+}
+
+function randomBatch({ manifest }: RandomModel, random: Random, sequences: number) {
+  const lengths = Int32Array.from({ length: sequences }, () => random.integer(1, 40))
+  const count = lengths.reduce((sum, length) => sum + length, 0)
+  const tokens = Int32Array.from({ length: count }, () => random.integer(0, manifest.vocabularySize - 1))
+  return { lengths, tokens }
+}
+
+/** The tail at both kinds of cut against the reference. */
+async function compare(model: RandomModel, engine: TailEngine, random: Random, dtype: Dtype, sequences = 4) {
+  const reference = new Reference(model.manifest, model.weights)
+  const batch = randomBatch(model, random, sequences)
+  const x = reference.embed(batch.tokens, batch.lengths)
+  const { layers } = model.manifest
+  const pooled = await engine.run({ ...batch, cut: 0, pooling: 'mean', normalize: true }, never)
+  const final = reference.final(reference.layers(0, layers, x, batch.lengths))
+  const expected = reference.pool(final, batch.lengths, 'mean', true)
+  expect(difference(joined(pooled), joined(expected)), 'cut 0').toBeLessThan(1e-4)
+  const hidden = activations(x, dtype)
+  const rounded =
+    dtype === 'f16' ? Float64Array.from(new Uint16Array(hidden.bytes.slice().buffer), halfToNumber) : x
+  const rows = await engine.run({ ...batch, cut: 1, hidden, pooling: 'none', normalize: false }, never)
+  const wanted = reference.final(reference.layers(1, layers, rounded, batch.lengths))
+  expect(difference(joined(rows), wanted), 'cut 1').toBeLessThan(1e-4)
+}
+
+beforeAll(installWebGpu)
+afterAll(destroyDevices)
+
+describe.each(['f32', 'f16'] as const)('the tail of a random model in %s', (dtype) => {
+  it.each([1, 2, 3, 4, 5, 6])('shouldAgreeWithTheReferenceWhateverTheShape: seed %d', async (seed) => {
+    const random = new Random(seed)
+    const shape = randomShape(random)
+    const model = new RandomModel(shape, dtype, random)
+    await compare(model, await load(model, dtype, 2_048), random, dtype)
+  })
+
+  it.each([
+    { heads: 1, headSize: 256 },
+    { heads: 1, headSize: 201 },
+    { heads: 3, headSize: 67 },
+    { heads: 7, headSize: 5 },
+    { heads: 2, headSize: 4 },
+  ])('shouldAgreeWithTheReferenceForHeadsOfAnySize: $heads x $headSize', async ({ heads, headSize }) => {
+    const random = new Random(headSize)
+    const shape = { ...randomShape(random), heads, headSize }
+    const model = new RandomModel(shape, dtype, random)
+    await compare(model, await load(model, dtype, 2_048), random, dtype, 2)
+  })
+
+  it('shouldAgreeWithTheReferenceWhenABatchTakesSeveralRuns', async () => {
+    const random = new Random(11)
+    const model = new RandomModel(randomShape(random), dtype, random)
+    await compare(model, await load(model, dtype, 45), random, dtype, 9)
+  })
+
+  it('shouldAgreeWithTheReferenceWhenTheTokenTableIsSplitByRows', async () => {
+    const random = new Random(12)
+    const shape = { ...randomShape(random), heads: 3, headSize: 11, innerSize: 20, vocabularySize: 900 }
+    const model = new RandomModel(shape, dtype, random)
+    const engine = await load(model, dtype, 2_048, 25_600)
+    await compare(model, engine, random, dtype)
+  })
+
+  it('shouldKeepBatchesApartThatRunAtOnce', async () => {
+    const random = new Random(13)
+    const model = new RandomModel(randomShape(random), dtype, random)
+    const engine = await load(model, dtype, 2_048)
+    const batches = [1, 4, 2].map((sequences) => randomBatch(model, random, sequences))
+    const run = (batch: (typeof batches)[number]) =>
+      engine.run({ ...batch, cut: 0, pooling: 'mean', normalize: true }, never)
+    const together = await Promise.all(batches.map(run))
+    for (const [i, batch] of batches.entries()) {
+      expect(together[i]).toEqual(await run(batch))
+    }
+  })
+})
+
+describe('the engine', () => {
+  it('shouldRefuseAResultThatIsNotFinite', async () => {
+    const random = new Random(14)
+    const model = new RandomModel(randomShape(random), 'f32', random)
+    const engine = await load(model, 'f32', 2_048)
+    const { hiddenSize } = model.manifest
+    const hidden = activations(new Float64Array(hiddenSize).fill(Number.NaN), 'f32')
+    const batch = { cut: 1, tokens: Int32Array.of(0), lengths: Int32Array.of(1), hidden }
+    await expect(engine.run({ ...batch, pooling: 'mean', normalize: true }, never)).rejects.toMatchObject({
+      code: 'wrong_result',
+    })
+  })
+
+  it('shouldReportTheLossOfItsDevice', async () => {
+    const random = new Random(15)
+    const model = new RandomModel(randomShape(random), 'f32', random)
+    const engine = await load(model, 'f32', 2_048)
+    const batch = randomBatch(model, random, 2)
+    const result = engine.run({ ...batch, cut: 0, pooling: 'mean', normalize: true }, never)
+    engine.device.destroy()
+    await expect(result).rejects.toMatchObject({ name: 'SplitComputeError' })
+  })
+
+  it('shouldReportAllocationsBeyondTheDevice', async () => {
+    const random = new Random(16)
+    const model = new RandomModel(randomShape(random), 'f32', random)
+    const engine = await load(model, 'f32', 2_048)
+    const bytes = 2 ** 34
+    const tensors = [{ name: 'weight', dtype: 'F32', shape: [bytes / 4], offset: 0, bytes }]
+    const limited = new TailEngine(await openDevice(), model.manifest, 'f32', 64, bytes)
+    await expect(limited.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'out_of_memory' })
+    await expect(engine.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'limit_exceeded' })
+  })
+})

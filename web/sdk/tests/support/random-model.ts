@@ -1,0 +1,165 @@
+import type { Activation, Dtype, Manifest } from '../../src/client/manifest'
+import type { Tensor } from '../../src/shards/safetensors'
+import { ALIGNMENT, storedColumns } from '../../src/shards/unit-layout'
+import { halfToNumber, toHalves } from './half'
+import type { WeightSource } from './reference'
+
+/** A seeded generator of floats in [-1, 1): Mulberry32, so that a failure can be repeated. */
+export class Random {
+  #state: number
+
+  constructor(seed: number) {
+    this.#state = seed
+  }
+
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1
+  }
+
+  /** A whole number in [from, to]. */
+  integer(from: number, to: number): number {
+    return from + Math.floor(((this.next() + 1) / 2) * (to - from + 1))
+  }
+
+  values(count: number, scale: number, around = 0): Float64Array {
+    return Float64Array.from({ length: count }, () => Math.fround(around + this.next() * scale))
+  }
+}
+
+export interface Shape {
+  readonly heads: number
+  readonly headSize: number
+  readonly innerSize: number
+  readonly vocabularySize: number
+  readonly positions: number
+  readonly layers: number
+  readonly activation: Activation
+}
+
+export interface RandomUnit {
+  readonly tensors: readonly Tensor[]
+  readonly data: Uint8Array<ArrayBuffer>
+}
+
+interface DescribedTensor {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** With rows padded. */
+  readonly stored: readonly number[]
+  readonly values: Float64Array
+  /** In f32 whatever the variant. */
+  readonly f32: boolean
+}
+
+/** A model of random weights of any shape, as shards hold them and as the reference reads them. */
+export class RandomModel {
+  readonly manifest: Manifest
+  readonly units = new Map<string, RandomUnit>()
+  readonly #weights = new Map<string, Map<string, Float64Array>>()
+
+  constructor(
+    shape: Shape,
+    private readonly dtype: Dtype,
+    private readonly random: Random,
+  ) {
+    const { heads, headSize, innerSize, activation, layers, positions, vocabularySize } = shape
+    const h = heads * headSize
+    this.manifest = {
+      model: 'random',
+      layers,
+      hiddenSize: h,
+      vocabularySize,
+      maxTokens: positions,
+      positions,
+      layer: {
+        norm: { order: 'pre', epsilon: 1e-5 },
+        attention: {
+          heads,
+          headSize,
+          mask: 'causal',
+          scales: Array.from({ length: layers }, (_, k) => 1 / Math.sqrt(headSize) / (k + 1)),
+        },
+        mlp: { innerSize, activation },
+      },
+      finalNormEpsilon: 1e-6,
+      pooling: { kind: 'mean', normalize: true },
+      dtypes: [dtype],
+      units: new Map(),
+    }
+    this.#unit('embeddings', [
+      this.#table('tokens', vocabularySize, h),
+      this.#table('positions', positions, h),
+    ])
+    for (let k = 0; k < layers; k++) {
+      this.#unit(`layer.${k}`, [
+        ...this.#norm('attention.norm', h),
+        ...this.#linear('attention.qkv', 3 * h, h),
+        ...this.#linear('attention.out', h, h),
+        ...this.#norm('mlp.norm', h),
+        ...this.#linear('mlp.up', innerSize, h),
+        ...this.#linear('mlp.down', h, innerSize),
+      ])
+    }
+    this.#unit('final', this.#norm('norm', h))
+  }
+
+  readonly weights: WeightSource = (unit) => this.#weights.get(unit) ?? new Map()
+
+  #norm(name: string, size: number): DescribedTensor[] {
+    return [this.#vector(`${name}.weight`, size, 1), this.#vector(`${name}.bias`, size, 0)]
+  }
+
+  #vector(name: string, size: number, around: number): DescribedTensor {
+    const values = this.random.values(size, 0.5, around)
+    return { name, shape: [size], stored: [size], values, f32: true }
+  }
+
+  #linear(name: string, out: number, columns: number): DescribedTensor[] {
+    const values = this.random.values(out * columns, 1.5 / Math.sqrt(columns))
+    const stored = [out, storedColumns(columns, this.dtype)]
+    return [
+      { name: `${name}.weight`, shape: [out, columns], stored, values, f32: false },
+      this.#vector(`${name}.bias`, out, 0),
+    ]
+  }
+
+  #table(name: string, rows: number, columns: number): DescribedTensor {
+    const shape = [rows, columns]
+    return { name, shape, stored: shape, values: this.random.values(rows * columns, 1), f32: false }
+  }
+
+  #unit(unit: string, described: readonly DescribedTensor[]): void {
+    const tensors: Tensor[] = []
+    const chunks: Uint8Array[] = []
+    const weights = new Map<string, Float64Array>()
+    let offset = 0
+    for (const { name, shape, stored, values, f32 } of described) {
+      const halves = !f32 && this.dtype === 'f16'
+      weights.set(name, halves ? Float64Array.from(toHalves(values), halfToNumber) : values)
+      const padded = pad(values, shape, stored)
+      const typed = halves ? toHalves(padded) : Float32Array.from(padded)
+      const bytes = typed.byteLength
+      const end = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+      const chunk = new Uint8Array(end)
+      chunk.set(new Uint8Array(typed.buffer))
+      chunks.push(chunk)
+      tensors.push({ name, dtype: halves ? 'F16' : 'F32', shape: stored, offset, bytes })
+      offset += end
+    }
+    this.units.set(unit, { tensors, data: new Uint8Array(Buffer.concat(chunks)) })
+    this.#weights.set(unit, weights)
+  }
+}
+
+function pad(values: Float64Array, shape: readonly number[], stored: readonly number[]): Float64Array {
+  const [rows = 0, columns = 1] = shape
+  const stride = stored[1] ?? 1
+  const result = new Float64Array(rows * stride)
+  for (let r = 0; r < rows; r++) {
+    result.set(values.subarray(r * columns, (r + 1) * columns), r * stride)
+  }
+  return result
+}
