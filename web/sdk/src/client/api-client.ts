@@ -1,5 +1,8 @@
+import type { components } from '../api/head'
 import { backoffMs, sleep } from '../backoff'
 import { SplitComputeError } from '../errors'
+
+type ProblemDocument = components['schemas']['Problem']
 
 export type ApiHeaders = Readonly<Record<string, string>>
 
@@ -143,10 +146,10 @@ function refusal(response: Response, type: string, bytes: Uint8Array): SplitComp
   })
 }
 
-function parseProblem(bytes: Uint8Array): Record<string, unknown> {
+function parseProblem(bytes: Uint8Array): Partial<Record<keyof ProblemDocument, unknown>> {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    return typeof value === 'object' && value !== null ? value : {}
   } catch {
     // A proxy may answer anything; the status alone is then what is known.
     return {}

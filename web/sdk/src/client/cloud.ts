@@ -1,3 +1,5 @@
+import type { components as catalog } from '../api/catalog'
+import type { components as head } from '../api/head'
 import { SplitComputeError } from '../errors'
 import { sha256 } from '../shards/download'
 import type { SignShards } from '../shards/signed-urls'
@@ -8,6 +10,12 @@ import { type Manifest, type Pooling, parseManifest } from './manifest'
 
 const ACTIVATIONS = 'application/vnd.splitcompute.activations'
 const LOCATION = 'application/vnd.splitcompute.location+json'
+
+type EmbedBody = head['schemas']['EmbedBody']
+type EmbedResponse = head['schemas']['EmbedResponse']
+type ActivationsLocation = head['schemas']['ActivationsLocation']
+type ShardRequest = catalog['schemas']['ShardRequest']
+type ShardUrls = catalog['schemas']['ShardUrls']
 
 /** Texts, or sequences of token ids. */
 export type Inputs = readonly string[] | readonly (readonly number[])[]
@@ -39,9 +47,9 @@ export class Cloud {
 
   readonly sign: SignShards = async (sha256s, signal) => {
     const path = `v1/models/${this.model}/shards`
-    const body = { shards: sha256s }
+    const body: ShardRequest = { shards: [...sha256s] }
     const { bytes } = await this.api.send({ method: 'POST', path, accept: 'application/json', body }, signal)
-    const answer = JsonReader.parse(bytes, 'invalid_message', 'The answer with the shards’ URLs')
+    const answer = JsonReader.parse<ShardUrls>(bytes, 'invalid_message', 'The answer with the shards’ URLs')
     return new Map(answer.list('urls').map((item) => [item.hash('sha256'), item.string('url')]))
   }
 
@@ -58,7 +66,7 @@ export class Cloud {
     signal: AbortSignal,
     enough: (failure: RetryableError) => boolean,
   ): Promise<{ message: ActivationsMessage; traffic: Traffic }> {
-    const body = { model: this.model, input: inputs, cut, dtype }
+    const body: EmbedBody = { model: this.model, input: copy(inputs), cut, dtype }
     const { bytes, traffic } = await this.#message(body, signal, enough)
     const message = readActivations(bytes, hiddenSize)
     if (message.cut !== cut || message.lengths.length !== inputs.length) {
@@ -81,14 +89,14 @@ export class Cloud {
     enough: (failure: RetryableError) => boolean,
   ): Promise<{ embeddings: Float32Array[]; traffic: Traffic }> {
     const cut = manifest.layers
-    const body = { model: this.model, input: inputs, cut, pooling, normalize }
+    const body: EmbedBody = { model: this.model, input: copy(inputs), cut, pooling, normalize }
     if (pooling === 'none') {
       const { bytes, traffic } = await this.#message({ ...body, dtype: 'f32' }, signal, enough)
       return { embeddings: rows(readActivations(bytes, manifest.hiddenSize)), traffic }
     }
     const request = { method: 'POST', path: 'v1/embed', accept: 'application/json', body } as const
     const { bytes, sent } = await this.api.send(request, signal, enough)
-    const answer = JsonReader.parse(bytes, 'invalid_message', 'The answer with the embeddings')
+    const answer = JsonReader.parse<EmbedResponse>(bytes, 'invalid_message', 'The answer with the embeddings')
     const embeddings = answer.list('embeddings').map((item) => Float32Array.from(item.asNumbers()))
     if (
       embeddings.length !== inputs.length ||
@@ -104,7 +112,7 @@ export class Cloud {
 
   /** Asks for a message, which comes in the answer or by way of a bucket. */
   #message(
-    body: Readonly<Record<string, unknown>>,
+    body: EmbedBody,
     signal: AbortSignal,
     enough: (failure: RetryableError) => boolean,
   ): Promise<{ bytes: Uint8Array<ArrayBuffer>; traffic: Traffic }> {
@@ -127,7 +135,11 @@ export class Cloud {
 }
 
 async function follow(answer: ApiAnswer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const location = JsonReader.parse(answer.bytes, 'invalid_message', 'The location of the activations')
+  const location = JsonReader.parse<ActivationsLocation>(
+    answer.bytes,
+    'invalid_message',
+    'The location of the activations',
+  )
   const bytes = await fetchBytes(location.string('url'), signal)
   if (bytes.byteLength !== location.size('bytes') || (await sha256(bytes)) !== location.hash('sha256')) {
     throw new SplitComputeError(
@@ -152,4 +164,9 @@ function rows({ lengths, hidden }: ActivationsMessage): Float32Array[] {
     start = end
     return sequence
   })
+}
+
+/** The generated types have lists that can be written to. */
+function copy(inputs: Inputs): string[] | number[][] {
+  return inputs.map((input) => (typeof input === 'string' ? input : [...input])) as string[] | number[][]
 }

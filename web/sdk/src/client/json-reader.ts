@@ -2,8 +2,14 @@ import { type ErrorCode, SplitComputeError } from '../errors'
 
 const LARGEST = 2 ** 31 - 1
 
-/** Reads JSON that is not trusted: what is missing or of another type is an error that names the member. */
-export class JsonReader {
+type Name<T> = keyof T & string
+type Item<T> = T extends readonly (infer I)[] ? I : Record<string, unknown>
+
+/**
+ * Reads JSON that is not trusted: what is missing or of another type is an error that names the member. `T` is what is
+ * promised; it decides which members can be asked for, and nothing else.
+ */
+export class JsonReader<T = Record<string, unknown>> {
   private constructor(
     private readonly value: unknown,
     private readonly path: string,
@@ -14,55 +20,59 @@ export class JsonReader {
    * @param subject how an error's sentence begins
    * @throws SplitComputeError `code` for what is not UTF-8 or not JSON
    */
-  static parse(bytes: Uint8Array, code: ErrorCode, subject: string): JsonReader {
+  static parse<T = Record<string, unknown>>(
+    bytes: Uint8Array,
+    code: ErrorCode,
+    subject: string,
+  ): JsonReader<T> {
     try {
       const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-      return new JsonReader(JSON.parse(text), subject, code)
+      return new JsonReader<T>(JSON.parse(text), subject, code)
     } catch (cause) {
       throw new SplitComputeError(code, `${subject} is not JSON.`, { cause })
     }
   }
 
-  fail(name: string, what: string): never {
+  fail(name: Name<T>, what: string): never {
     throw new SplitComputeError(this.code, `${this.path}: "${name}" ${what}.`)
   }
 
-  object(name: string): JsonReader {
+  object(name: Name<T>): JsonReader {
     const member = this.#member(name)
     member.#members()
     return member
   }
 
-  list(name: string): JsonReader[] {
+  list<K extends Name<T>>(name: K): JsonReader<Item<T[K]>>[] {
     const { value, path, code } = this.#member(name)
     if (!Array.isArray(value)) {
       return this.fail(name, 'must be a list')
     }
-    return value.map((item: unknown, i) => new JsonReader(item, `${path}[${i}]`, code))
+    return value.map((item: unknown, i) => new JsonReader<Item<T[K]>>(item, `${path}[${i}]`, code))
   }
 
-  string(name: string): string {
+  string(name: Name<T>): string {
     return this.#member(name).asString()
   }
 
-  boolean(name: string): boolean {
+  boolean(name: Name<T>): boolean {
     const { value } = this.#member(name)
     return typeof value === 'boolean' ? value : this.fail(name, 'must be true or false')
   }
 
-  choice<T extends string>(name: string, choices: readonly T[]): T {
+  choice<C extends string>(name: Name<T>, choices: readonly C[]): C {
     const found = choices.find((choice) => choice === this.#member(name).value)
     return found ?? this.fail(name, `must be one of ${choices.join(', ')}`)
   }
 
   /** A whole number from 1 to 2^31 - 1. */
-  size(name: string): number {
+  size(name: Name<T>): number {
     const size = this.count(name)
     return size > 0 ? size : this.fail(name, 'must be positive')
   }
 
   /** A whole number from 0 to 2^31 - 1. */
-  count(name: string): number {
+  count(name: Name<T>): number {
     const { value } = this.#member(name)
     if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > LARGEST) {
       return this.fail(name, `must be a whole number of at most ${LARGEST}`)
@@ -71,13 +81,13 @@ export class JsonReader {
   }
 
   /** A finite number greater than zero. */
-  positive(name: string): number {
+  positive(name: Name<T>): number {
     const value = this.#member(name).asFinite()
     return value > 0 ? value : this.fail(name, 'must be greater than zero')
   }
 
   /** A SHA-256 in lower-case hex. */
-  hash(name: string): string {
+  hash(name: Name<T>): string {
     const hash = this.string(name)
     return /^[0-9a-f]{64}$/.test(hash) ? hash : this.fail(name, 'must be 64 lower-case hex digits')
   }
@@ -103,7 +113,7 @@ export class JsonReader {
     return this.value as number[]
   }
 
-  #member(name: string): JsonReader {
+  #member(name: Name<T>): JsonReader {
     const members = this.#members()
     if (!Object.hasOwn(members, name)) {
       return this.fail(name, 'is missing')

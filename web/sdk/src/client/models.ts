@@ -1,18 +1,17 @@
+import type { components } from '../api/catalog'
 import type { ApiClient } from './api-client'
 import { JsonReader } from './json-reader'
 
+type ModelObject = components['schemas']['ModelObject']
+type ModelList = components['schemas']['ModelList']
+
 /** A model that an endpoint serves. */
-export interface Model {
-  readonly id: string
-  readonly layers: number
-  readonly hiddenSize: number
-  readonly dtypes: readonly string[]
-}
+export type Model = Readonly<Pick<ModelObject, 'id' | 'layers' | 'hiddenSize' | 'dtypes'>>
 
 /** @throws SplitComputeError `invalid_message`, `refused` */
 export async function listModels(api: ApiClient, signal: AbortSignal): Promise<Model[]> {
   const { bytes } = await api.send({ method: 'GET', path: 'v1/models', accept: 'application/json' }, signal)
-  const list = JsonReader.parse(bytes, 'invalid_message', 'The list of models')
+  const list = JsonReader.parse<ModelList>(bytes, 'invalid_message', 'The list of models')
   return list.list('data').map((model) => ({
     id: model.string('id'),
     layers: model.size('layers'),
