@@ -1,0 +1,25 @@
+import { type Browser, chromium } from 'playwright-core'
+import { chromiumPath } from '../../browser/chromium.ts'
+
+const QUIET = [
+  '--no-sandbox',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+]
+
+/** WebGPU on the SwiftShader that Chromium brings along. */
+const WEBGPU = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan',
+  '--use-vulkan=swiftshader',
+]
+
+export function launchBrowser({ webgpu }: { webgpu: boolean }): Promise<Browser> {
+  return chromium.launch({
+    executablePath: chromiumPath(),
+    args: webgpu ? [...QUIET, ...WEBGPU] : [...QUIET, '--disable-features=WebGPU,WebGPUService'],
+  })
+}
