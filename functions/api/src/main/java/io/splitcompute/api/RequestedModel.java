@@ -11,8 +11,12 @@ public final class RequestedModel {
    * @throws ProblemException model-not-found if no model can have the name
    */
   public static ModelName named(String name) {
+    int slash = name.indexOf('/');
     try {
-      return new ModelName(name.substring(name.indexOf('/') + 1));
+      if (slash >= 0) {
+        new ModelName(name.substring(0, slash));
+      }
+      return new ModelName(name.substring(slash + 1));
     } catch (IllegalArgumentException impossible) {
       throw notFound();
     }

@@ -28,14 +28,14 @@ final class EmbedService {
   private final Heads heads;
   private final DeviceQueue device;
   private final Limits limits;
-  private final @Nullable ActivationsBucket bucket;
+  private final Optional<ActivationsBucket> bucket;
   private final ObjectMapper json;
 
   EmbedService(
       Heads heads,
       DeviceQueue device,
       Limits limits,
-      @Nullable ActivationsBucket bucket,
+      Optional<ActivationsBucket> bucket,
       ObjectMapper json) {
     this.heads = heads;
     this.device = device;
@@ -72,7 +72,7 @@ final class EmbedService {
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     if (finished) {
       refuseIfTooLarge((long) batch.lengths().length * manifest.hiddenSize() * JSON_BYTES_A_NUMBER);
-    } else if (bucket == null) {
+    } else if (bucket.isEmpty()) {
       refuseIfTooLarge(
           (long) batch.tokens().length * manifest.hiddenSize() * request.dtype().bytes());
     }
@@ -114,10 +114,10 @@ final class EmbedService {
     if (message.length <= limits.maxResponseBytes()) {
       return new EmbedAnswer.Message(message);
     }
-    if (bucket == null) {
+    if (bucket.isEmpty()) {
       throw tooLarge();
     }
-    return new EmbedAnswer.Elsewhere(bucket.put(message), !accepted.namesLocation());
+    return new EmbedAnswer.Elsewhere(bucket.get().put(message), !accepted.namesLocation());
   }
 
   private void refuseIfTooLarge(long bytes) {

@@ -56,7 +56,7 @@ final class AnswerTypeTest {
   }
 
   @AfterAll
-  static void stop() {
+  static void stop() throws Exception {
     head.close();
     s3.close();
     System.clearProperty("aws.accessKeyId");

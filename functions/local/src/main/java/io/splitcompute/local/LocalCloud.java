@@ -5,6 +5,8 @@ import io.micronaut.context.RuntimeBeanDefinition;
 import io.micronaut.runtime.server.EmbeddedServer;
 import io.splitcompute.head.model.Heads;
 import io.splitcompute.s3.EmbeddedS3;
+import io.splitcompute.weights.store.FolderStore;
+import io.splitcompute.weights.store.Publisher;
 import java.io.Closeable;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -25,12 +27,17 @@ import org.jspecify.annotations.Nullable;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
+import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
+import software.amazon.awssdk.regions.Region;
+import software.amazon.awssdk.services.s3.S3Client;
 
 /** S3, the catalog, the head and the site, running. */
 public final class LocalCloud implements Closeable {
 
   private static final String WEIGHTS = "weights";
   private static final String ACTIVATIONS = "activations";
+  // The sharder's output is the head's cache too: both keep shards by their SHA-256.
+  private static final String STORE = "store";
 
   /**
    * @param host the address to listen on and to name in URLs
@@ -83,9 +90,7 @@ public final class LocalCloud implements Closeable {
                   secret,
                   List.of(WEIGHTS, ACTIVATIONS),
                   List.of("*")));
-      List<String> models =
-          new LocalModels(folder, s3.endpoint(), WEIGHTS, credentials(secret), say)
-              .publish(options.models());
+      List<String> models = publish(options, s3, credentials(secret), folder, say);
       context = context(options, s3, credentials(secret), folder, models);
       EmbeddedServer server = context.getBean(EmbeddedServer.class).start();
       awaitHead(context.getBean(Heads.class));
@@ -99,6 +104,30 @@ public final class LocalCloud implements Closeable {
   /** Where site, API and SDK are. */
   public URI address() {
     return address;
+  }
+
+  private static List<String> publish(
+      Options options,
+      EmbeddedS3 s3,
+      AwsCredentialsProvider credentials,
+      Path folder,
+      Consumer<String> say)
+      throws IOException {
+    try (S3Client client =
+        S3Client.builder()
+            .endpointOverride(s3.endpoint())
+            .region(Region.of(EmbeddedS3.REGION))
+            .forcePathStyle(true)
+            .credentialsProvider(credentials)
+            .httpClientBuilder(UrlConnectionHttpClient.builder())
+            .build()) {
+      return new LocalModels(
+              folder,
+              new FolderStore(folder.resolve(STORE)),
+              new Publisher(client, WEIGHTS),
+              say)
+          .publish(options.models());
+    }
   }
 
   private static ApplicationContext context(
@@ -118,7 +147,7 @@ public final class LocalCloud implements Closeable {
     properties.put("splitcompute.s3-endpoint", s3.endpoint().toString());
     properties.put("splitcompute.region", EmbeddedS3.REGION);
     properties.put("splitcompute.path-style", true);
-    properties.put("splitcompute.cache-folder", folder.resolve("cache").toString());
+    properties.put("splitcompute.cache-folder", folder.resolve(STORE).resolve("shards").toString());
     properties.put("splitcompute.models", models);
     properties.put("splitcompute.site-model", models.get(0));
     return ApplicationContext.builder()

@@ -59,7 +59,8 @@ public final class ActivationsMessage {
   private static void addHidden(
       List<Source> tensors, float[] hidden, int hiddenSize, HiddenDtype dtype) {
     int tokens = hidden.length / hiddenSize;
-    ByteBuffer bytes = littleEndian(hidden.length * dtype.bytes());
+    byte[] elements = new byte[hidden.length * dtype.bytes()];
+    ByteBuffer bytes = littleEndian(elements);
     switch (dtype) {
       case F32 -> bytes.asFloatBuffer().put(hidden);
       case F16 -> {
@@ -76,8 +77,7 @@ public final class ActivationsMessage {
           case I8 -> DType.I8;
         };
     tensors.add(
-        new Source(
-            "hidden", stored, new long[] {tokens, hiddenSize}, out -> out.write(bytes.array())));
+        new Source("hidden", stored, new long[] {tokens, hiddenSize}, out -> out.write(elements)));
   }
 
   /** Quantises row by row, symmetric; returns the scales. */
@@ -108,18 +108,18 @@ public final class ActivationsMessage {
   }
 
   private static Source integers(String name, int[] values) {
-    ByteBuffer bytes = littleEndian(values.length * Integer.BYTES);
-    bytes.asIntBuffer().put(values);
-    return new Source(name, DType.I32, new long[] {values.length}, out -> out.write(bytes.array()));
+    byte[] elements = new byte[values.length * Integer.BYTES];
+    littleEndian(elements).asIntBuffer().put(values);
+    return new Source(name, DType.I32, new long[] {values.length}, out -> out.write(elements));
   }
 
   private static Source floats(String name, float[] values) {
-    ByteBuffer bytes = littleEndian(values.length * Float.BYTES);
-    bytes.asFloatBuffer().put(values);
-    return new Source(name, DType.F32, new long[] {values.length}, out -> out.write(bytes.array()));
+    byte[] elements = new byte[values.length * Float.BYTES];
+    littleEndian(elements).asFloatBuffer().put(values);
+    return new Source(name, DType.F32, new long[] {values.length}, out -> out.write(elements));
   }
 
-  private static ByteBuffer littleEndian(int bytes) {
-    return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
+  private static ByteBuffer littleEndian(byte[] bytes) {
+    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 }

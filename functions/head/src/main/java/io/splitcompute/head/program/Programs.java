@@ -12,8 +12,8 @@ import java.util.List;
  *
  * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, tokens [v, h], positions [p,
  *     h])} to {@code [T, h]}
- * @param layer {@code (x [T, h], lengths [B] int64 on the CPU, scale [] float64 on the CPU, and the
- *     layer's tensors in the order of {@link #LAYER_TENSORS})} to {@code [T, h]}
+ * @param layer {@code (x [T, h], lengths [B] int64 on the CPU, scale [] float64 on the CPU)} and
+ *     then {@link #LAYER_TENSORS}, to {@code [T, h]}
  * @param finalNorm {@code (x [T, h], weight [h], bias [h])} to {@code [T, h]}
  */
 public record Programs(Program embeddings, Program layer, Program finalNorm)
