@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Base64;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.concurrent.CompletionService;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorCompletionService;
@@ -142,7 +143,8 @@ public final class Publisher {
                   .bucket(bucket)
                   .key(key)
                   .contentType("application/json")
-                  .cacheControl(cacheControl),
+                  .cacheControl(cacheControl)
+                  .checksumSHA256(base64(manifest.revision())),
           RequestBody.fromBytes(manifest.bytes()));
     } catch (SdkException failed) {
       throw refused(key, failed);

@@ -1,0 +1,52 @@
+package io.splitcompute.weights.cli;
+
+import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.store.PublishedManifest;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** Models as tables: a row a unit, a column a dtype. */
+final class ModelTable {
+
+  private ModelTable() {}
+
+  static String of(List<PublishedManifest> manifests) {
+    return String.join("\n", manifests.stream().map(ModelTable::table).toList());
+  }
+
+  private static String table(PublishedManifest published) {
+    Manifest manifest = published.manifest();
+    List<List<String>> rows = new ArrayList<>();
+    List<String> head = new ArrayList<>(List.of("unit"));
+    head.addAll(manifest.dtypes());
+    rows.add(head);
+    for (Manifest.Unit unit : manifest.units()) {
+      List<String> row = new ArrayList<>(List.of(unit.name()));
+      manifest.dtypes().forEach(dtype -> row.add(Bytes.of(unit.variant(dtype).bytes())));
+      rows.add(row);
+    }
+    List<String> total = new ArrayList<>(List.of("all units"));
+    for (String dtype : manifest.dtypes()) {
+      total.add(Bytes.of(manifest.units().stream().mapToLong(u -> u.variant(dtype).bytes()).sum()));
+    }
+    rows.add(total);
+    StringBuilder table =
+        new StringBuilder(Summary.of(manifest, published.revision())).append('\n');
+    rows.forEach(row -> table.append(line(row)).append('\n'));
+    return table
+        .append("tokenizer   ")
+        .append(
+            manifest.tokenizer() == null
+                ? "none: token ids alone"
+                : Bytes.of(manifest.tokenizer().bytes()))
+        .append('\n')
+        .toString();
+  }
+
+  private static String line(List<String> cells) {
+    StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%-12s", cells.get(0)));
+    cells.stream().skip(1).forEach(cell -> line.append(String.format(Locale.ROOT, "%12s", cell)));
+    return line.toString();
+  }
+}
