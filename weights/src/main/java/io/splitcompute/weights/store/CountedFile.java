@@ -3,6 +3,7 @@ package io.splitcompute.weights.store;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,7 +11,7 @@ import software.amazon.awssdk.http.ContentStreamProvider;
 
 /**
  * A file as a request's body. The SDK reads it again to sign or to try again; a byte counts the
- * first time that it is read.
+ * first time that it is read. It ends where its thread is interrupted, which a connection does not.
  */
 final class CountedFile implements ContentStreamProvider {
 
@@ -58,6 +59,9 @@ final class CountedFile implements ContentStreamProvider {
 
     @Override
     public int read(byte[] buffer, int offset, int length) throws IOException {
+      if (Thread.currentThread().isInterrupted()) {
+        throw new InterruptedIOException(file + " is not sent on");
+      }
       int read = super.read(buffer, offset, length);
       if (read > 0) {
         position += read;

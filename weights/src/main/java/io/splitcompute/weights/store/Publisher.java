@@ -14,6 +14,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorCompletionService;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import software.amazon.awssdk.core.exception.SdkException;
 import software.amazon.awssdk.core.sync.RequestBody;
@@ -92,7 +93,23 @@ public final class Publisher {
       Thread.currentThread().interrupt();
       throw new InterruptedIOException("publishing was interrupted");
     } finally {
-      senders.shutdownNow();
+      stop(senders);
+    }
+  }
+
+  /** Gives up what is still being sent: once publishing has failed, nothing more is written. */
+  private static void stop(ExecutorService senders) {
+    senders.shutdownNow();
+    boolean interrupted = false;
+    while (!senders.isTerminated()) {
+      try {
+        senders.awaitTermination(1, TimeUnit.MINUTES);
+      } catch (InterruptedException again) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
