@@ -10,7 +10,10 @@ import software.amazon.awssdk.core.checksums.RequestChecksumCalculation;
 import software.amazon.awssdk.core.exception.SdkClientException;
 import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
 import software.amazon.awssdk.regions.Region;
+import software.amazon.awssdk.regions.providers.AwsProfileRegionProvider;
+import software.amazon.awssdk.regions.providers.AwsRegionProviderChain;
 import software.amazon.awssdk.regions.providers.DefaultAwsRegionProviderChain;
+import software.amazon.awssdk.regions.providers.SystemSettingsRegionProvider;
 import software.amazon.awssdk.services.s3.S3Client;
 
 /** Which bucket, and where. Credentials come from AWS's usual places. */
@@ -75,8 +78,14 @@ final class BucketOptions {
     if (region != null) {
       return Region.of(region);
     }
+    // Elsewhere than at Amazon the region is a formality, not worth asking the network for.
+    AwsRegionProviderChain known =
+        endpoint == null
+            ? new DefaultAwsRegionProviderChain()
+            : new AwsRegionProviderChain(
+                new SystemSettingsRegionProvider(), new AwsProfileRegionProvider());
     try {
-      return new DefaultAwsRegionProviderChain().getRegion();
+      return known.getRegion();
     } catch (SdkClientException none) {
       if (endpoint != null) {
         return Region.US_EAST_1;

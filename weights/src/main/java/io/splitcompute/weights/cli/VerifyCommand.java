@@ -52,8 +52,13 @@ final class VerifyCommand implements Callable<Integer> {
       spec.commandLine()
           .getErr()
           .println(
-              "%s: %d objects of %s in %s are not as they must be: delete them, then shard or publish the model again"
-                  .formatted(WeightsCommand.NAME, findings.size(), model, source));
+              "%s: %d %s of %s in %s must be deleted, and the model sharded or published again"
+                  .formatted(
+                      WeightsCommand.NAME,
+                      findings.size(),
+                      findings.size() == 1 ? "object" : "objects",
+                      model,
+                      source));
       exitCode = ExitCode.SOFTWARE;
     }
     return exitCode;
