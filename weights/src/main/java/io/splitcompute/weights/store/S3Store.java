@@ -7,6 +7,7 @@ import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import software.amazon.awssdk.core.ResponseBytes;
@@ -15,6 +16,7 @@ import software.amazon.awssdk.core.sync.ResponseTransformer;
 import software.amazon.awssdk.services.s3.S3Client;
 import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 import software.amazon.awssdk.services.s3.model.S3Exception;
+import software.amazon.awssdk.services.s3.model.S3Object;
 
 /** A bucket. Shards are kept in a local folder once they were fetched. */
 public final class S3Store implements WeightStore {
@@ -38,14 +40,14 @@ public final class S3Store implements WeightStore {
   @Override
   public List<ModelName> models() throws IOException {
     try {
+      // By the current manifests: a model that is being published has but its revision's as yet.
       return s3
-          .listObjectsV2Paginator(
-              request -> request.bucket(bucket).prefix(StoreKeys.MODELS).delimiter("/"))
-          .commonPrefixes()
+          .listObjectsV2Paginator(request -> request.bucket(bucket).prefix(StoreKeys.MODELS))
+          .contents()
           .stream()
-          .map(prefix -> prefix.prefix().substring(StoreKeys.MODELS.length()).replace("/", ""))
-          .map(ModelName::new)
-          .sorted(java.util.Comparator.comparing(ModelName::value))
+          .map(S3Object::key)
+          .flatMap(key -> StoreKeys.modelOfCurrentManifest(key).stream())
+          .sorted(Comparator.comparing(ModelName::value))
           .toList();
     } catch (SdkException failed) {
       throw new IOException(

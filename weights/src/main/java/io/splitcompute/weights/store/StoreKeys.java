@@ -1,6 +1,7 @@
 package io.splitcompute.weights.store;
 
 import io.splitcompute.weights.ModelName;
+import java.util.Optional;
 
 /** The keys of a store's objects, in a bucket and in a folder alike. */
 public final class StoreKeys {
@@ -13,6 +14,19 @@ public final class StoreKeys {
   /** The current manifest. */
   public static String manifest(ModelName model) {
     return MODELS + model + MANIFEST;
+  }
+
+  /**
+   * The model whose current manifest has this key.
+   *
+   * @return empty for another object's key
+   * @throws IllegalArgumentException if it is a manifest of what cannot be a model's name
+   */
+  static Optional<ModelName> modelOfCurrentManifest(String key) {
+    String[] steps = key.split("/", -1);
+    return steps.length == 3 && key.equals(MODELS + steps[1] + MANIFEST)
+        ? Optional.of(new ModelName(steps[1]))
+        : Optional.empty();
   }
 
   /** The manifest of a revision. */

@@ -122,6 +122,15 @@ class S3StoreTest {
   }
 
   @Test
+  void shouldNotListAModelWithoutACurrentManifest() throws Exception {
+    s3.client().deleteObject(r -> r.bucket(bucket).key(StoreKeys.manifest(TinyModel.NAME)));
+    s3.client()
+        .putObject(r -> r.bucket(bucket).key("models/manifest.json"), RequestBody.fromString("{}"));
+
+    assertEquals(List.of(), store.models());
+  }
+
+  @Test
   void shouldTakeForbiddenForAbsent() throws Exception {
     assertEquals(
         Optional.empty(), new S3Store(answering(403), bucket, cache).manifest(TinyModel.NAME));
