@@ -36,6 +36,7 @@ final class Gpt2 implements ModelFamily {
                 "attn_pdrop",
                 "embd_pdrop",
                 "n_ctx",
+                "n_special",
                 "predict_special_tokens",
                 // Another order of the same operations in f32.
                 "reorder_and_upcast_attn",
@@ -47,10 +48,17 @@ final class Gpt2 implements ModelFamily {
                 "summary_use_proj");
     int layers = config.size("n_layer", 12);
     int hidden = config.size("n_embd", 768);
+    // Before anything is made for each layer, or a size is computed from another.
+    if (layers > checkpoint.tensors().size()) {
+      throw config.invalid("n_layer", "is more than the checkpoint has tensors");
+    }
+    if (hidden > Integer.MAX_VALUE / 4) {
+      throw config.invalid("n_embd", "is too large");
+    }
     int heads = config.size("n_head", 12);
     int vocabulary = config.size("vocab_size", 50_257);
     int positions = config.size("n_positions", 1024);
-    int inner = config.size("n_inner", Math.multiplyExact(4, hidden));
+    int inner = config.size("n_inner", 4 * hidden);
     if (hidden % heads != 0) {
       throw config.invalid("n_head", "does not divide n_embd");
     }

@@ -5,8 +5,12 @@ import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.Reader;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
@@ -59,11 +63,14 @@ record Header(Map<String, String> metadata, List<Entry> entries) {
       throw new InvalidSafetensorsException(origin + " has a header that does not start with {");
     }
     JsonNode root;
-    try {
-      root = MAPPER.readTree(text);
+    // A reader of UTF-8 alone: given bytes, the parser would take UTF-16 and UTF-32 as well.
+    try (Reader utf8 =
+        new InputStreamReader(
+            new ByteArrayInputStream(text), StandardCharsets.UTF_8.newDecoder())) {
+      root = MAPPER.readTree(utf8);
     } catch (IOException unreadable) {
       throw new InvalidSafetensorsException(
-          origin + " has a header that is not JSON with distinct names");
+          origin + " has a header that is not JSON in UTF-8 with distinct names");
     }
     Map<String, String> metadata = new LinkedHashMap<>();
     List<Entry> entries = new ArrayList<>();

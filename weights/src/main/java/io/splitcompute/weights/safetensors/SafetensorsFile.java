@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -15,8 +16,9 @@ import java.util.Map;
  * within the format's bound, dtypes, shapes and offsets that agree, no overlap, no hole, no byte
  * left over.
  *
- * <p>Tensors are mapped, not read, each on its own, so that a file may be larger than 2 GiB. The
- * mapping of a tensor ends when its bytes are collected, so there is nothing to close.
+ * <p>Tensors are mapped, not read, as many together as a mapping of 2 GiB holds: the file may be
+ * larger, and may have more tensors than a process may have mappings. A mapping ends when the last
+ * of its tensors is collected, so there is nothing to close.
  */
 public final class SafetensorsFile {
 
@@ -81,18 +83,28 @@ public final class SafetensorsFile {
     }
     Header header = Header.parse(origin, source.slice(Long.BYTES, headerBytes), size - dataStart);
     Map<String, Tensor> tensors = new LinkedHashMap<>();
-    for (Header.Entry entry : header.entries()) {
-      if (entry.end() - entry.begin() > Integer.MAX_VALUE) {
-        throw new InvalidSafetensorsException(
-            origin + ": tensor " + entry.name() + " is larger than 2 GiB, which cannot be mapped");
+    List<Header.Entry> entries = header.entries();
+    int first = 0;
+    while (first < entries.size()) {
+      long begin = entries.get(first).begin();
+      int next = first;
+      while (next < entries.size() && entries.get(next).end() - begin <= Integer.MAX_VALUE) {
+        next++;
       }
-      tensors.put(
-          entry.name(),
-          new Tensor(
-              entry.name(),
-              entry.dtype(),
-              entry.shape(),
-              source.slice(dataStart + entry.begin(), entry.end() - entry.begin())));
+      if (next == first) {
+        throw new InvalidSafetensorsException(
+            "%s: tensor %s is larger than 2 GiB, which cannot be mapped"
+                .formatted(origin, entries.get(first).name()));
+      }
+      ByteBuffer mapped = source.slice(dataStart + begin, entries.get(next - 1).end() - begin);
+      for (Header.Entry entry : entries.subList(first, next)) {
+        int offset = (int) (entry.begin() - begin);
+        int bytes = (int) (entry.end() - entry.begin());
+        tensors.put(
+            entry.name(),
+            new Tensor(entry.name(), entry.dtype(), entry.shape(), mapped.slice(offset, bytes)));
+      }
+      first = next;
     }
     return new SafetensorsFile(header.metadata(), Collections.unmodifiableMap(tensors));
   }

@@ -37,6 +37,8 @@ class HostileCheckpointTest {
         "n_layer | 2.5 | is not a positive integer",
         "n_layer | 99999999999 | is not a positive integer",
         "n_layer | 3 | h.2.",
+        "n_layer | 2147483647 | is more than the checkpoint has tensors",
+        "n_embd | 2147483646 | is too large",
         "n_layer | 1 | h.1.",
         "n_head | 4 | does not divide n_embd",
         "n_embd | \"6\" | is not a positive integer",

@@ -7,10 +7,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.splitcompute.weights.Vectors;
+import io.splitcompute.weights.safetensors.SafetensorsWriter.Source;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Named;
@@ -77,6 +84,66 @@ class SafetensorsFileTest {
   }
 
   @Test
+  void shouldReadMoreTensorsThanAProcessMayHaveMappings() throws Exception {
+    int count = 70_000; // Linux allows 65,530
+    List<Source> tensors = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      byte value = (byte) i;
+      tensors.add(new Source("t" + i, DType.U8, new long[] {1}, out -> out.write(value)));
+    }
+    Path path = folder.resolve("many.safetensors");
+    Files.write(path, SafetensorsWriter.toBytes(Map.of(), tensors));
+
+    Map<String, Tensor> read = SafetensorsFile.open(path).tensors();
+
+    assertEquals(count, read.size());
+    assertEquals((byte) 69_999, read.values().stream().toList().get(69_999).bytes().get(0));
+  }
+
+  @Test
+  void shouldReadAFileBeyondTwoGibibytes() throws Exception {
+    long size = 1_500_000_000;
+    String header =
+        """
+        {"a":{"dtype":"U8","shape":[%1$d],"data_offsets":[0,%1$d]},\
+        "b":{"dtype":"U8","shape":[%1$d],"data_offsets":[%1$d,%2$d]}}"""
+            .formatted(size, 2 * size);
+    byte[] json = header.getBytes(StandardCharsets.US_ASCII);
+    Path path = folder.resolve("large.safetensors");
+    try (FileChannel file =
+        FileChannel.open(
+            path,
+            StandardOpenOption.CREATE_NEW,
+            StandardOpenOption.WRITE,
+            StandardOpenOption.SPARSE)) {
+      file.write(
+          ByteBuffer.allocate(8 + json.length)
+              .order(ByteOrder.LITTLE_ENDIAN)
+              .putLong(json.length)
+              .put(json)
+              .flip());
+      file.write(ByteBuffer.wrap(new byte[] {7}), 8 + json.length + 2 * size - 1);
+    }
+
+    assertEquals(7, SafetensorsFile.open(path).tensor("b").bytes().get((int) size - 1));
+  }
+
+  @Test
+  void shouldRefuseAHeaderInUtf16() {
+    byte[] json =
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}"
+            .getBytes(StandardCharsets.UTF_16LE);
+    ByteBuffer message =
+        ByteBuffer.allocate(8 + json.length)
+            .order(ByteOrder.LITTLE_ENDIAN)
+            .putLong(json.length)
+            .put(json)
+            .flip();
+
+    assertThrows(InvalidSafetensorsException.class, () -> SafetensorsFile.parse(message));
+  }
+
+  @Test
   void shouldNameATensorThatIsNotThere() throws Exception {
     SafetensorsFile file =
         SafetensorsFile.parse(ByteBuffer.wrap(SafetensorsWriterTest.bytesOfOne("w", 5)));
@@ -88,8 +155,7 @@ class SafetensorsFileTest {
 
   private Iterable<SafetensorsFile> fromDiskAndMemory(byte[] bytes) throws IOException {
     Path path = Files.write(folder.resolve("good.safetensors"), bytes);
-    return java.util.List.of(
-        SafetensorsFile.open(path), SafetensorsFile.parse(ByteBuffer.wrap(bytes)));
+    return List.of(SafetensorsFile.open(path), SafetensorsFile.parse(ByteBuffer.wrap(bytes)));
   }
 
   private static void assertHolds(JsonNode expected, Tensor tensor) {
