@@ -129,8 +129,8 @@ public final class Checkpoint {
       return Optional.empty();
     }
     return Optional.of(
-        tokenizer.get().path("truncation").isNull() && tokenizer.get().path("padding").isNull()
-            ? Files.readAllBytes(file)
-            : JsonFile.withNulls(tokenizer.get(), "truncation", "padding"));
+        tokenizer.get().hasNonNull("truncation") || tokenizer.get().hasNonNull("padding")
+            ? JsonFile.withNulls(tokenizer.get(), "truncation", "padding")
+            : Files.readAllBytes(file));
   }
 }

@@ -183,14 +183,22 @@ final class Gpt2 implements ModelFamily {
       return SourceTensor.vector(name, size, find(prefix + tensor, size));
     }
 
-    /** The output matrix: a tied model's is the token table, whatever else the checkpoint holds. */
+    /**
+     * The output matrix: a tied model's is the token table. A checkpoint may hold it twice, but not
+     * two of them: some versions of transformers would take the one and some the other.
+     */
     SourceTensor lmHead(boolean tied, int vocabulary, int hidden)
         throws InvalidCheckpointException {
       String own = "lm_head.weight";
-      Tensor tensor =
-          tied ? find(prefix + "wte.weight", vocabulary, hidden) : find(own, vocabulary, hidden);
+      String tokens = prefix + "wte.weight";
+      Tensor tensor = find(tied ? tokens : own, vocabulary, hidden);
       if (tied && tensors.containsKey(own)) {
-        find(own, vocabulary, hidden);
+        Tensor copy = find(own, vocabulary, hidden);
+        if (copy.dtype() != tensor.dtype() || !copy.bytes().equals(tensor.bytes())) {
+          throw new InvalidCheckpointException(
+              "%s: %s is not %s, though tie_word_embeddings says so; set it to false or remove %s"
+                  .formatted(checkpoint.folder(), own, tokens, own));
+        }
       }
       return SourceTensor.matrix("weight", Role.LINEAR, vocabulary, hidden, tensor);
     }

@@ -10,9 +10,12 @@ import java.util.Optional;
 
 /**
  * How a checkpoint's embeddings are made, from the files that sentence-transformers writes: {@code
- * modules.json} lists the steps, {@code 1_Pooling/config.json} describes the pooling.
+ * modules.json} lists the steps, and in the folder of one of them, {@code 1_Pooling}, the pooling
+ * is described.
  */
 public final class SentencePooling {
+
+  private static final String FOLDER = "1_Pooling";
 
   private static final Map<String, Manifest.Pooling.Kind> KINDS =
       Map.of(
@@ -27,14 +30,34 @@ public final class SentencePooling {
    * @throws InvalidCheckpointException if it asks for a step or a pooling that is not supported
    */
   public static Manifest.Pooling of(Checkpoint checkpoint) throws IOException {
-    Optional<JsonNode> pooling = checkpoint.json("1_Pooling/config.json");
     Optional<JsonNode> modules = checkpoint.json("modules.json");
+    String folder = modules.isPresent() ? folder(checkpoint, modules.get()) : FOLDER;
+    String file = folder + "/config.json";
+    Optional<JsonNode> pooling = checkpoint.json(file);
     return new Manifest.Pooling(
-        pooling.isPresent() ? kind(checkpoint, pooling.get()) : Manifest.Pooling.Kind.MEAN,
+        pooling.isPresent() ? kind(checkpoint, file, pooling.get()) : Manifest.Pooling.Kind.MEAN,
         modules.isPresent() ? normalizes(checkpoint, modules.get()) : true);
   }
 
-  private static Manifest.Pooling.Kind kind(Checkpoint checkpoint, JsonNode config)
+  /** Where the pooling is described. */
+  private static String folder(Checkpoint checkpoint, JsonNode modules)
+      throws InvalidCheckpointException {
+    String folder = FOLDER;
+    for (JsonNode module : modules) {
+      if (step(module).equals("Pooling")) {
+        folder = module.path("path").asText();
+      }
+    }
+    // A plain name: the file is from outside, and must not lead out of the folder.
+    if (!folder.matches("[A-Za-z0-9_][A-Za-z0-9._-]*")) {
+      throw new InvalidCheckpointException(
+          "%s: modules.json has the path '%s', which is no plain name"
+              .formatted(checkpoint.folder(), folder));
+    }
+    return folder;
+  }
+
+  private static Manifest.Pooling.Kind kind(Checkpoint checkpoint, String file, JsonNode config)
       throws InvalidCheckpointException {
     List<String> asked = new ArrayList<>();
     config
@@ -47,8 +70,9 @@ public final class SentencePooling {
             });
     if (asked.size() != 1 || !KINDS.containsKey(asked.get(0))) {
       throw new InvalidCheckpointException(
-          "%s: 1_Pooling/config.json asks for %s; one of %s is supported"
-              .formatted(checkpoint.folder(), asked, KINDS.keySet().stream().sorted().toList()));
+          "%s: %s asks for %s; one of %s is supported"
+              .formatted(
+                  checkpoint.folder(), file, asked, KINDS.keySet().stream().sorted().toList()));
     }
     return Optional.ofNullable(KINDS.get(asked.get(0))).orElseThrow();
   }
@@ -57,18 +81,23 @@ public final class SentencePooling {
       throws InvalidCheckpointException {
     boolean normalizes = false;
     for (JsonNode module : modules) {
-      String type = module.path("type").asText();
-      switch (type.substring(type.lastIndexOf('.') + 1)) {
+      switch (step(module)) {
         case "Transformer", "Pooling" -> {}
         case "Normalize" -> normalizes = true;
         default ->
             throw new InvalidCheckpointException(
                 checkpoint.folder()
                     + ": modules.json asks for the step "
-                    + type
+                    + module.path("type").asText()
                     + ", which is not supported");
       }
     }
     return normalizes;
+  }
+
+  /** A step's class without its package, which has changed over the years. */
+  private static String step(JsonNode module) {
+    String type = module.path("type").asText();
+    return type.substring(type.lastIndexOf('.') + 1);
   }
 }

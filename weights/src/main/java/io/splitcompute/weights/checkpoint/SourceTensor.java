@@ -104,6 +104,6 @@ public final class SourceTensor {
 
   @Override
   public String toString() {
-    return name + " (" + tensor.name() + " of the checkpoint)";
+    return name + " (" + tensor.name() + " of " + tensor.origin() + ")";
   }
 }

@@ -102,7 +102,8 @@ public final class SafetensorsFile {
         int bytes = (int) (entry.end() - entry.begin());
         tensors.put(
             entry.name(),
-            new Tensor(entry.name(), entry.dtype(), entry.shape(), mapped.slice(offset, bytes)));
+            new Tensor(
+                origin, entry.name(), entry.dtype(), entry.shape(), mapped.slice(offset, bytes)));
       }
       first = next;
     }

@@ -7,16 +7,23 @@ import java.util.Arrays;
 /** A tensor of a file: its type, its shape and, row-major in little-endian order, its elements. */
 public final class Tensor {
 
+  private final String origin;
   private final String name;
   private final DType dtype;
   private final long[] shape;
   private final ByteBuffer bytes;
 
-  Tensor(String name, DType dtype, long[] shape, ByteBuffer bytes) {
+  Tensor(String origin, String name, DType dtype, long[] shape, ByteBuffer bytes) {
+    this.origin = origin;
     this.name = name;
     this.dtype = dtype;
     this.shape = shape;
     this.bytes = bytes;
+  }
+
+  /** The file it is of, for messages. */
+  public String origin() {
+    return origin;
   }
 
   public String name() {

@@ -45,7 +45,7 @@ public final class FolderStore implements WeightStore {
     try {
       return Optional.of(
           PublishedManifest.of(
-              Files.readAllBytes(file), Files.getLastModifiedTime(file).toInstant()));
+              model, Files.readAllBytes(file), Files.getLastModifiedTime(file).toInstant()));
     } catch (NoSuchFileException absent) {
       return Optional.empty();
     }

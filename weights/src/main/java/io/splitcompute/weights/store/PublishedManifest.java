@@ -2,6 +2,7 @@ package io.splitcompute.weights.store;
 
 import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.Sha256;
 import java.time.Instant;
 
@@ -28,6 +29,20 @@ public final class PublishedManifest {
   public static PublishedManifest of(byte[] bytes, Instant published)
       throws InvalidManifestException {
     return new PublishedManifest(Manifest.parse(bytes), bytes.clone(), published);
+  }
+
+  /**
+   * @param model whose manifest it must be
+   * @throws InvalidManifestException if the bytes are no manifest, or another model's
+   */
+  static PublishedManifest of(ModelName model, byte[] bytes, Instant published)
+      throws InvalidManifestException {
+    PublishedManifest found = of(bytes, published);
+    if (!found.manifest().model().equals(model)) {
+      throw new InvalidManifestException(
+          "the manifest of " + model + " is the model " + found.manifest().model() + "'s");
+    }
+    return found;
   }
 
   public Manifest manifest() {

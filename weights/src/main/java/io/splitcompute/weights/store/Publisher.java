@@ -31,8 +31,6 @@ public final class Publisher {
 
   private static final int AT_ONCE = 4;
   private static final String IMMUTABLE = "public, max-age=31536000, immutable";
-  private static final int FORBIDDEN = 403;
-  private static final int NOT_FOUND = 404;
 
   private final S3Client s3;
   private final String bucket;
@@ -142,12 +140,11 @@ public final class Publisher {
   private boolean isThere(String key, long bytes) {
     try {
       return s3.headObject(request -> request.bucket(bucket).key(key)).contentLength() == bytes;
-    } catch (S3Exception absent) {
-      // Whoever may write but not list is answered 403 for an object that is not there.
-      if (absent.statusCode() == NOT_FOUND || absent.statusCode() == FORBIDDEN) {
+    } catch (S3Exception refused) {
+      if (Absence.isMeantBy(refused)) {
         return false;
       }
-      throw absent;
+      throw refused;
     }
   }
 

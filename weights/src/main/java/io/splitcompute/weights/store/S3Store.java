@@ -21,9 +21,6 @@ import software.amazon.awssdk.services.s3.model.S3Object;
 /** A bucket. Shards are kept in a local folder once they were fetched. */
 public final class S3Store implements WeightStore {
 
-  private static final int FORBIDDEN = 403;
-  private static final int NOT_FOUND = 404;
-
   private final S3Client s3;
   private final String bucket;
   private final Path cache;
@@ -65,10 +62,9 @@ public final class S3Store implements WeightStore {
               request -> request.bucket(bucket).key(StoreKeys.manifest(model)),
               ResponseTransformer.toBytes());
       return Optional.of(
-          PublishedManifest.of(object.asByteArray(), object.response().lastModified()));
+          PublishedManifest.of(model, object.asByteArray(), object.response().lastModified()));
     } catch (S3Exception refused) {
-      // Whoever may not list a bucket is answered 403 for an object that is not there.
-      if (refused.statusCode() == NOT_FOUND || refused.statusCode() == FORBIDDEN) {
+      if (Absence.isMeantBy(refused)) {
         return Optional.empty();
       }
       throw new IOException(

@@ -40,8 +40,7 @@ public interface StoredObjects {
       try {
         return Optional.of(s3.getObject(request -> request.bucket(bucket).key(key)));
       } catch (S3Exception refused) {
-        // Whoever may not list a bucket is answered 403 for an object that is not there.
-        if (refused.statusCode() == 404 || refused.statusCode() == 403) {
+        if (Absence.isMeantBy(refused)) {
           return Optional.empty();
         }
         throw unreadable(bucket, key, refused);

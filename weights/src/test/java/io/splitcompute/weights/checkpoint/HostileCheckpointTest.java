@@ -91,6 +91,25 @@ class HostileCheckpointTest {
   }
 
   @Test
+  void shouldRefuseTwoOutputMatricesOfATiedModel() throws Exception {
+    assertRefused(
+        new TestCheckpoint()
+            .tensor(
+                "lm_head.weight",
+                new float[TestCheckpoint.VOCABULARY * TestCheckpoint.HIDDEN],
+                TestCheckpoint.VOCABULARY,
+                TestCheckpoint.HIDDEN),
+        "lm_head.weight is not wte.weight");
+  }
+
+  @Test
+  void shouldNameTheFileOfAValue() throws Exception {
+    assertRefused(
+        new TestCheckpoint().value("ln_f.bias", Float.NaN),
+        "ln_f.bias of " + folder.resolve("checkpoint").resolve("model.safetensors"));
+  }
+
+  @Test
   void shouldIgnoreTheMasksOfOldCheckpoints() throws Exception {
     shard(
         new TestCheckpoint()
@@ -151,6 +170,7 @@ class HostileCheckpointTest {
         "1_Pooling/config.json | {} | asks for []",
         "modules.json | [{\"type\": \"sentence_transformers.models.Dense\"}] | the step"
             + " sentence_transformers.models.Dense",
+        "modules.json | [{\"type\": \"a.Pooling\", \"path\": \"../x\"}] | is no plain name",
       })
   void shouldRefuseAPoolingThatIsNotSupported(String file, String json, String why)
       throws Exception {

@@ -22,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -86,13 +87,28 @@ class SharderTest {
         "{\"truncation\": {\"max_length\": 3}, \"padding\": {}, \"score\": -1.50}");
 
     Manifest manifest = shard(checkpoint, "store");
-    Manifest.Shard shard = java.util.Objects.requireNonNull(manifest.tokenizer());
+    Manifest.Shard shard = Objects.requireNonNull(manifest.tokenizer());
     SafetensorsFile file =
         SafetensorsFile.open(new FolderStore(folder.resolve("store")).fetch(shard));
 
     assertEquals(
         "{\"truncation\":null,\"padding\":null,\"score\":-1.50}",
         StandardCharsets.UTF_8.decode(file.tensor("tokenizer.json").bytes()).toString());
+  }
+
+  @Test
+  void shouldKeepTheBytesOfATokenizerThatNeitherPadsNorTruncates() throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    for (String json : List.of("{ \"padding\":null}", "{ \"version\" : \"1.0\" }")) {
+      Files.writeString(checkpoint.resolve("tokenizer.json"), json);
+
+      Manifest.Shard shard = Objects.requireNonNull(shard(checkpoint, "store").tokenizer());
+
+      SafetensorsFile file =
+          SafetensorsFile.open(new FolderStore(folder.resolve("store")).fetch(shard));
+      assertEquals(
+          json, StandardCharsets.UTF_8.decode(file.tensor("tokenizer.json").bytes()).toString());
+    }
   }
 
   @Test

@@ -24,15 +24,19 @@ public final class RunningS3 implements AutoCloseable {
     s3 =
         EmbeddedS3.start(
             new EmbeddedS3.Options(folder, "127.0.0.1", 0, ID, SECRET, List.of(), List.of("*")));
-    client =
-        S3Client.builder()
-            .endpointOverride(s3.endpoint())
-            .region(Region.of(EmbeddedS3.REGION))
-            .credentialsProvider(
-                StaticCredentialsProvider.create(AwsBasicCredentials.create(ID, SECRET)))
-            .forcePathStyle(true)
-            .httpClient(UrlConnectionHttpClient.create())
-            .build();
+    client = clientOf(ID);
+  }
+
+  /** A client that signs as somebody, to be closed by the caller. */
+  S3Client clientOf(String id) {
+    return S3Client.builder()
+        .endpointOverride(s3.endpoint())
+        .region(Region.of(EmbeddedS3.REGION))
+        .credentialsProvider(
+            StaticCredentialsProvider.create(AwsBasicCredentials.create(id, SECRET)))
+        .forcePathStyle(true)
+        .httpClient(UrlConnectionHttpClient.create())
+        .build();
   }
 
   public S3Client client() {

@@ -137,6 +137,31 @@ class S3StoreTest {
   }
 
   @Test
+  void shouldNotTakeWrongCredentialsForAbsent() {
+    try (S3Client stranger = s3.clientOf("a-stranger")) {
+      IOException failure =
+          assertThrows(
+              IOException.class,
+              () -> new S3Store(stranger, bucket, cache).manifest(TinyModel.NAME));
+
+      assertTrue(failure.toString().contains("the manifest of tiny cannot be read"));
+    }
+  }
+
+  @Test
+  void shouldRefuseAnotherModelsManifest() {
+    s3.client()
+        .putObject(
+            r -> r.bucket(bucket).key("models/other/manifest.json"),
+            RequestBody.fromBytes(manifest.bytes()));
+
+    IOException refusal =
+        assertThrows(IOException.class, () -> store.manifest(new ModelName("other")));
+
+    assertTrue(refusal.toString().contains("is the model tiny's"), refusal.toString());
+  }
+
+  @Test
   void shouldNotTakeAFailureForAbsent() {
     IOException failure =
         assertThrows(

@@ -1,0 +1,64 @@
+package io.splitcompute.weights.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.splitcompute.weights.Manifest.Pooling;
+import io.splitcompute.weights.TestCheckpoint;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SentencePoolingTest {
+
+  @TempDir Path folder;
+
+  @BeforeEach
+  void write() throws Exception {
+    new TestCheckpoint().writeTo(folder);
+  }
+
+  @Test
+  void shouldBeTheNormalisedMeanWhereTheCheckpointDoesNotSay() throws Exception {
+    assertEquals(new Pooling(Pooling.Kind.MEAN, true), pooling());
+  }
+
+  @Test
+  void shouldBeWhatThePoolingFileSays() throws Exception {
+    file("1_Pooling/config.json", "{\"pooling_mode_cls_token\": true}");
+
+    assertEquals(new Pooling(Pooling.Kind.CLS, true), pooling());
+  }
+
+  @Test
+  void shouldNormaliseOnlyIfAStepDoes() throws Exception {
+    String first = "[{\"type\": \"a.Transformer\", \"path\": \"\"}";
+    String second = ", {\"type\": \"a.Pooling\", \"path\": \"1_Pooling\"}";
+    file("1_Pooling/config.json", "{\"pooling_mode_lasttoken\": true}");
+
+    file("modules.json", first + second + "]");
+    assertEquals(new Pooling(Pooling.Kind.LAST, false), pooling());
+
+    file("modules.json", first + second + ", {\"type\": \"a.Normalize\"}]");
+    assertEquals(new Pooling(Pooling.Kind.LAST, true), pooling());
+  }
+
+  @Test
+  void shouldLookWhereTheStepsSay() throws Exception {
+    file("modules.json", "[{\"type\": \"a.Pooling\", \"path\": \"2_Pooling\"}]");
+    file("2_Pooling/config.json", "{\"pooling_mode_cls_token\": true}");
+
+    assertEquals(new Pooling(Pooling.Kind.CLS, false), pooling());
+  }
+
+  private Pooling pooling() throws IOException {
+    return SentencePooling.of(Checkpoint.open(folder));
+  }
+
+  private void file(String name, String content) throws IOException {
+    Files.createDirectories(folder.resolve(name).getParent());
+    Files.writeString(folder.resolve(name), content);
+  }
+}
