@@ -29,7 +29,9 @@ public final class EmbeddedS3 implements AutoCloseable {
       List.of("Range", "range", "Content-Type", "content-type");
   private static final List<String> EXPOSED_HEADERS =
       List.of("Content-Range", "ETag", "Accept-Ranges", "Content-Length");
-  private static final long STOP_MILLIS = 2_000;
+  // Connections that clients keep alive count as busy: a graceful stop would wait for all its time,
+  // and then fail.
+  private static final long STOP_AT_ONCE = 0;
 
   /**
    * What an endpoint is started with.
@@ -109,7 +111,7 @@ public final class EmbeddedS3 implements AutoCloseable {
             .awsAuthentication(
                 AuthenticationType.AWS_V4, options.accessKeyId(), options.secretAccessKey())
             .corsRules(cors(options.allowedOrigins()))
-            .stopTimeout(STOP_MILLIS)
+            .stopTimeout(STOP_AT_ONCE)
             .build();
     try {
       proxy.start();
@@ -135,6 +137,7 @@ public final class EmbeddedS3 implements AutoCloseable {
     return options.secretAccessKey();
   }
 
+  /** Stops at once: transfers that are under way break off. */
   @Override
   public void close() throws IOException {
     try {

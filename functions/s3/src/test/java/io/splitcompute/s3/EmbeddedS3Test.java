@@ -3,11 +3,13 @@ package io.splitcompute.s3;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,6 +37,15 @@ class EmbeddedS3Test {
               .asByteArray()
               .length);
     }
+  }
+
+  @Test
+  void shouldStopAtOnceThoughConnectionsAreKeptAlive() throws Exception {
+    RunningS3 running = new RunningS3(folder);
+    running.put(new byte[] {7});
+    assertEquals(200, running.send("GET", running.presign(Duration.ofMinutes(1))).statusCode());
+
+    assertTimeout(Duration.ofSeconds(1), running::close);
   }
 
   @Test
