@@ -10,6 +10,9 @@ final class ManifestCheck {
 
   private static final Pattern SHA256 = Pattern.compile("[0-9a-f]{64}");
 
+  /** Integers up to here are exact where the tail runs. */
+  private static final long MAX_BYTES = (1L << 53) - 1;
+
   private ManifestCheck() {}
 
   static void requireConsistent(
@@ -65,6 +68,7 @@ final class ManifestCheck {
 
   static void requireShard(String what, Manifest.Shard shard) {
     require(SHA256.matcher(shard.sha256()).matches(), what + " has a sha256 that is none");
+    require(shard.bytes() <= MAX_BYTES, what + " has more bytes than JavaScript can count");
     long at = 0;
     for (Manifest.Part part : shard.parts()) {
       require(SHA256.matcher(part.sha256()).matches(), what + " has a part whose sha256 is none");

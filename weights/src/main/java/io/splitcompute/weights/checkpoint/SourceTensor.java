@@ -1,5 +1,6 @@
 package io.splitcompute.weights.checkpoint;
 
+import io.splitcompute.weights.safetensors.DType;
 import io.splitcompute.weights.safetensors.Half;
 import io.splitcompute.weights.safetensors.Tensor;
 import java.nio.ByteBuffer;
@@ -67,6 +68,16 @@ public final class SourceTensor {
 
   public int columns() {
     return columns;
+  }
+
+  /** What the checkpoint stores it in. */
+  public DType dtype() {
+    return tensor.dtype();
+  }
+
+  /** Bytes that it takes in the checkpoint. */
+  public long bytes() {
+    return tensor.elements() * tensor.dtype().bytes();
   }
 
   /**

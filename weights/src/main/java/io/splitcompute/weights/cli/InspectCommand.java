@@ -1,13 +1,18 @@
 package io.splitcompute.weights.cli;
 
 import io.splitcompute.weights.ModelName;
+import io.splitcompute.weights.checkpoint.Checkpoint;
+import io.splitcompute.weights.checkpoint.ModelFamily;
+import io.splitcompute.weights.checkpoint.ModelSource;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.StoredObjects;
 import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -17,8 +22,11 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** {@code inspect}: what models consist of. */
-@Command(name = "inspect", description = "Show the models' units, bytes and dtypes.")
+/** {@code inspect}: what models consist of, in a store or in a checkpoint. */
+@Command(
+    name = "inspect",
+    description =
+        "Show the units, bytes and dtypes of a store's models, or of a checkpoint before it is sharded.")
 final class InspectCommand implements Callable<Integer> {
 
   @Spec
@@ -35,7 +43,15 @@ final class InspectCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    return source.use(this::inspect);
+    Optional<Path> checkpoint = source.checkpoint();
+    return checkpoint.isPresent() ? inspect(checkpoint.get()) : source.use(this::inspect);
+  }
+
+  private int inspect(Path folder) throws IOException {
+    Checkpoint checkpoint = Checkpoint.open(folder);
+    ModelSource model = ModelFamily.of(checkpoint).read(checkpoint);
+    print(json ? CheckpointText.json(model) : CheckpointText.table(folder, model));
+    return ExitCode.OK;
   }
 
   private int inspect(WeightStore store, StoredObjects objects) throws IOException {
@@ -46,9 +62,13 @@ final class InspectCommand implements Callable<Integer> {
               .manifest(model)
               .orElseThrow(() -> new IOException(source + " has no model " + model)));
     }
-    PrintWriter out = spec.commandLine().getOut();
-    out.print(json ? ModelJson.of(manifests) : ModelTable.of(manifests));
-    out.flush();
+    print(json ? ModelJson.of(manifests) : ModelTable.of(manifests));
     return ExitCode.OK;
+  }
+
+  private void print(String text) {
+    PrintWriter out = spec.commandLine().getOut();
+    out.print(text);
+    out.flush();
   }
 }

@@ -5,7 +5,10 @@ import io.splitcompute.weights.store.S3Store;
 import io.splitcompute.weights.store.StoredObjects;
 import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Parameters;
@@ -26,9 +29,15 @@ final class SourceOptions {
     T of(WeightStore store, StoredObjects objects) throws IOException;
   }
 
+  /** The folder, if it is a checkpoint and no store. */
+  Optional<Path> checkpoint() {
+    return Optional.ofNullable(folder)
+        .filter(given -> Files.isRegularFile(given.resolve("config.json")));
+  }
+
   <T> T use(Use<T> use) throws IOException {
     if (bucket == null) {
-      FolderStore store = new FolderStore(java.util.Objects.requireNonNull(folder));
+      FolderStore store = new FolderStore(Objects.requireNonNull(folder));
       return use.of(store, StoredObjects.of(store));
     }
     try (S3Client s3 = bucket.open()) {

@@ -70,6 +70,19 @@ class WeightsCommandTest {
   }
 
   @Test
+  void shouldInspectACheckpoint() throws Exception {
+    Outcome table = Outcome.of("inspect", checkpoint);
+    JsonNode json = new JsonMapper().readTree(Outcome.of("inspect", checkpoint, "--json").out());
+
+    assertEquals(0, table.exitCode(), table.err());
+    assertTrue(table.out().contains("checkpoint of gpt2, 2 layers, hidden size 6"), table.out());
+    assertTrue(table.out().contains("final               48 B  F32"), table.out());
+    assertEquals("embeddings", json.at("/units/0/name").textValue());
+    assertEquals((11 + 5) * 6 * 4, json.at("/units/0/bytes").intValue());
+    assertEquals("[\"F32\"]", json.at("/units/0/dtypes").toString());
+  }
+
+  @Test
   void shouldFailOnAFlippedByte() throws Exception {
     Outcome.of("shard", checkpoint, "--out", store);
     try (Stream<Path> shards = Files.list(store.resolve("shards"))) {
