@@ -1,6 +1,7 @@
 package io.splitcompute.s3;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.BindException;
 import java.net.URI;
 import java.nio.channels.UnresolvedAddressException;
@@ -137,15 +138,17 @@ public final class EmbeddedS3 implements AutoCloseable {
     return options.secretAccessKey();
   }
 
-  /** Stops at once: transfers that are under way break off. */
+  /**
+   * Stops at once: transfers that are under way break off.
+   *
+   * @throws UncheckedIOException if it does not stop
+   */
   @Override
-  public void close() throws IOException {
+  public void close() {
     try {
       proxy.stop();
-    } catch (IOException e) {
-      throw e;
     } catch (Exception e) {
-      throw new IOException("S3 did not stop", e);
+      throw new UncheckedIOException(new IOException("S3 did not stop: " + e.getMessage(), e));
     }
   }
 

@@ -85,7 +85,7 @@ final class RunningS3 implements AutoCloseable {
   }
 
   @Override
-  public void close() throws IOException {
+  public void close() {
     s3.close();
   }
 }

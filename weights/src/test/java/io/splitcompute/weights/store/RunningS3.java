@@ -55,7 +55,7 @@ public final class RunningS3 implements AutoCloseable {
   }
 
   @Override
-  public void close() throws IOException {
+  public void close() {
     client.close();
     s3.close();
   }
