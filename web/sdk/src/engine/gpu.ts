@@ -12,13 +12,17 @@ export async function requestDevice(): Promise<GPUDevice> {
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
   if (adapter === null) {
-    throw new SplitComputeError('no_webgpu', 'This browser has WebGPU, but offers no GPU for it.')
+    throw new SplitComputeError('no_webgpu', 'This browser has no WebGPU here: it offers no GPU.')
   }
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits
   try {
     return await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } })
   } catch (cause) {
-    throw new SplitComputeError('no_webgpu', 'The GPU was offered, but could not be opened.', { cause })
+    throw new SplitComputeError(
+      'no_webgpu',
+      'This browser has no WebGPU here: its GPU could not be opened.',
+      { cause },
+    )
   }
 }
 

@@ -11,8 +11,8 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * Tells whether a checkpoint has changed since it was sharded: by its files' names, sizes and times,
- * since reading gigabytes at every start would cost what it saves.
+ * Tells whether a checkpoint has changed since it was sharded: by its files' names, sizes and
+ * times, since reading gigabytes at every start would cost what it saves.
  */
 final class Fingerprint {
 

@@ -122,10 +122,7 @@ public final class LocalCloud implements Closeable {
             .httpClientBuilder(UrlConnectionHttpClient.builder())
             .build()) {
       return new LocalModels(
-              folder,
-              new FolderStore(folder.resolve(STORE)),
-              new Publisher(client, WEIGHTS),
-              say)
+              folder, new FolderStore(folder.resolve(STORE)), new Publisher(client, WEIGHTS), say)
           .publish(options.models());
     }
   }

@@ -14,7 +14,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The message, byte for byte, against vectors that numpy wrote and the safetensors library read. */
+/**
+ * The message, byte for byte, against vectors that numpy wrote and the safetensors library read.
+ */
 final class ActivationsMessageTest {
 
   static Stream<Arguments> messages() throws Exception {
