@@ -1,62 +1,63 @@
 package io.splitcompute.head.model;
 
-import ai.djl.Device;
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
-import io.splitcompute.head.program.Programs;
+import io.splitcompute.head.schedule.LayerStack;
+import io.splitcompute.head.schedule.Rate;
+import io.splitcompute.head.schedule.ScheduledModel;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
-/** One model, loaded: runs its layers up to a cut. Safe for use by several threads. */
+/** One model, loaded: its tokenizer, and its layers on every device. */
 public final class Head implements AutoCloseable {
 
+  /** Tokens of the run that makes a fresh model warm and first measures its rate. */
+  private static final int WARM_UP_TOKENS = 32;
+
+  private static final int WARM_UP_RUNS = 2;
+
   private final PublishedManifest published;
-  private final NDManager manager;
-  private final Programs programs;
-  private final HeadWeights weights;
+  private final List<Replica> replicas;
+  private final ScheduledModel scheduled;
   private final @Nullable Tokenizer tokenizer;
 
   private Head(
-      PublishedManifest published,
-      NDManager manager,
-      Programs programs,
-      HeadWeights weights,
-      @Nullable Tokenizer tokenizer) {
+      PublishedManifest published, List<Replica> replicas, @Nullable Tokenizer tokenizer) {
     this.published = published;
-    this.manager = manager;
-    this.programs = programs;
-    this.weights = weights;
+    this.replicas = List.copyOf(replicas);
+    this.scheduled =
+        new ScheduledModel(
+            published.manifest().model().value(), List.copyOf(replicas), new Rate());
     this.tokenizer = tokenizer;
   }
 
   /**
-   * Loads a model on the CPU.
+   * Loads a model onto devices.
    *
    * @throws IOException if a shard cannot be read or is not what the manifest says
    */
-  public static Head load(PublishedManifest published, WeightStore store) throws IOException {
+  public static Head load(
+      PublishedManifest published, WeightStore store, List<ComputeDevice> devices)
+      throws IOException {
     Manifest manifest = published.manifest();
-    NDManager manager = NDManager.newBaseManager(Device.cpu(), "PyTorch");
+    List<Replica> replicas = new ArrayList<>();
     try {
-      HeadWeights weights = HeadWeights.load(manifest, store, manager);
-      Programs programs = Programs.compile(manifest, Device.cpu());
-      Manifest.Shard tokenizer = manifest.tokenizer();
-      return new Head(
-          published,
-          manager,
-          programs,
-          weights,
-          tokenizer == null ? null : Tokenizer.load(tokenizer, store));
+      for (ComputeDevice device : devices) {
+        replicas.add(Replica.load(manifest, store, device));
+      }
+      Manifest.Shard shard = manifest.tokenizer();
+      Head head =
+          new Head(published, replicas, shard == null ? null : Tokenizer.load(shard, store));
+      head.warmUp();
+      return head;
     } catch (IOException | RuntimeException failed) {
-      manager.close();
+      replicas.forEach(Replica::close);
       throw failed;
     }
   }
@@ -75,43 +76,49 @@ public final class Head implements AutoCloseable {
     return Optional.ofNullable(tokenizer);
   }
 
-  /**
-   * Runs the layers {@code [0, cut)}.
-   *
-   * @param batch token ids within the vocabulary, each sequence within the model's positions
-   * @param cut from 1 to n
-   * @return {@code [tokens, hiddenSize]}, row by row: the input of layer {@code cut}, or at {@code
-   *     cut = n} the output of the last layer after the final LayerNorm
-   */
-  public float[] run(TokenBatch batch, int cut) {
-    try (NDManager request = manager.newSubManager()) {
-      NDArray ids = request.create(batch.tokens());
-      NDArray positions = request.create(batch.positions());
-      NDArray lengths =
-          request.create(
-              Arrays.stream(batch.lengths()).asLongStream().toArray(),
-              new Shape(batch.lengths().length));
-      NDArray x = programs.embeddings().run(inputs(List.of(ids, positions), weights.embeddings()));
-      for (List<NDArray> layer : weights.layers().subList(0, cut)) {
-        NDArray next = programs.layer().run(inputs(List.of(x, lengths), layer));
-        x.close();
-        x = next;
-      }
-      if (cut == manifest().layers()) {
-        x = programs.finalNorm().run(inputs(List.of(x), weights.finalNorm()));
-      }
-      return x.toFloatArray();
-    }
+  /** The model as the scheduler runs it. */
+  public ScheduledModel scheduled() {
+    return scheduled;
   }
 
-  private static List<NDArray> inputs(List<NDArray> own, List<NDArray> weights) {
-    return Stream.concat(own.stream(), weights.stream()).toList();
+  /** Bytes of the weights on all devices. */
+  public HeadWeights.Bytes weightBytes() {
+    return replicas.stream()
+        .map(Replica::weightBytes)
+        .reduce(
+            new HeadWeights.Bytes(0, 0),
+            (a, b) ->
+                new HeadWeights.Bytes(a.mapped() + b.mapped(), a.allocated() + b.allocated()));
+  }
+
+  private void warmUp() {
+    int tokens = Math.min(WARM_UP_TOKENS, manifest().maxTokens());
+    TokenBatch batch =
+        TokenBatch.of(
+            List.of(IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray()));
+    BitSet only = new BitSet();
+    only.set(0);
+    for (Replica replica : replicas) {
+      for (int run = 0; run < WARM_UP_RUNS; run++) {
+        long started = System.nanoTime();
+        try (LayerStack.Activations activations = replica.embed(batch)) {
+          for (int layer = 0; layer < manifest().layers(); layer++) {
+            activations.runLayer();
+          }
+          activations.read(only);
+        }
+        if (run == WARM_UP_RUNS - 1) {
+          scheduled
+              .rate()
+              .add((long) tokens * manifest().layers(), (System.nanoTime() - started) / 1e9);
+        }
+      }
+    }
   }
 
   @Override
   public void close() {
-    programs.close();
-    manager.close();
+    replicas.forEach(Replica::close);
     if (tokenizer != null) {
       tokenizer.close();
     }
