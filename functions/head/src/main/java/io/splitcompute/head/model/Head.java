@@ -27,13 +27,11 @@ public final class Head implements AutoCloseable {
   private final ScheduledModel scheduled;
   private final @Nullable Tokenizer tokenizer;
 
-  private Head(
-      PublishedManifest published, List<Replica> replicas, @Nullable Tokenizer tokenizer) {
+  private Head(PublishedManifest published, List<Replica> replicas, @Nullable Tokenizer tokenizer) {
     this.published = published;
     this.replicas = List.copyOf(replicas);
     this.scheduled =
-        new ScheduledModel(
-            published.manifest().model().value(), List.copyOf(replicas), new Rate());
+        new ScheduledModel(published.manifest().model().value(), List.copyOf(replicas), new Rate());
     this.tokenizer = tokenizer;
   }
 
@@ -53,7 +51,10 @@ public final class Head implements AutoCloseable {
       }
       Manifest.Shard shard = manifest.tokenizer();
       Head head =
-          new Head(published, replicas, shard == null ? null : Tokenizer.load(shard, store));
+          new Head(
+              published,
+              replicas,
+              shard == null ? null : Tokenizer.load(shard, store, manifest.truncateTokens()));
       head.warmUp();
       return head;
     } catch (IOException | RuntimeException failed) {
@@ -81,21 +82,19 @@ public final class Head implements AutoCloseable {
     return scheduled;
   }
 
-  /** Bytes of the weights on all devices. */
-  public HeadWeights.Bytes weightBytes() {
+  /** What the weights take, on all devices together. */
+  public WeightBytes weightBytes() {
     return replicas.stream()
         .map(Replica::weightBytes)
-        .reduce(
-            new HeadWeights.Bytes(0, 0),
-            (a, b) ->
-                new HeadWeights.Bytes(a.mapped() + b.mapped(), a.allocated() + b.allocated()));
+        .reduce(new WeightBytes(0, 0), WeightBytes::plus);
   }
 
   private void warmUp() {
     int tokens = Math.min(WARM_UP_TOKENS, manifest().maxTokens());
     TokenBatch batch =
         TokenBatch.of(
-            List.of(IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray()));
+            List.of(
+                IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray()));
     BitSet only = new BitSet();
     only.set(0);
     for (Replica replica : replicas) {

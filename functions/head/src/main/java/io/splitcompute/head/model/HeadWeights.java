@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param bytes that they take
  */
 record HeadWeights(
-    IValue embeddings, List<Layer> layers, @Nullable IValue finalNorm, Bytes bytes)
+    IValue embeddings, List<Layer> layers, @Nullable IValue finalNorm, WeightBytes bytes)
     implements AutoCloseable {
 
   private static final String F32 = "f32";
@@ -41,13 +41,6 @@ record HeadWeights(
   record Layer(IValue scale, IValue tensors) {}
 
   /**
-   * @param mapped pages of the shards' files that arrays look at: the system may drop and read them
-   *     again
-   * @param allocated on the device
-   */
-  record Bytes(long mapped, long allocated) {}
-
-  /**
    * Loads what a head can need: all units but {@code lm_head}. The variant {@code f32} is used
    * where the model has it, since it is exact, else {@code f16}.
    *
@@ -57,8 +50,7 @@ record HeadWeights(
       Manifest manifest, WeightStore store, ComputeDevice device, PtNDManager manager)
       throws IOException {
     Loading loading = new Loading(manifest, store, device, manager);
-    IValue embeddings =
-        loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
+    IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
     List<Layer> layers = new ArrayList<>();
     for (int i = 0; i < manifest.layers(); i++) {
       layers.add(
@@ -66,9 +58,13 @@ record HeadWeights(
               IValue.from(manifest.layer().attention().scales().get(i).doubleValue()),
               loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS)));
     }
-    IValue finalNorm = loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
+    IValue finalNorm =
+        manifest.finalNorm() == null ? null : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
     return new HeadWeights(
-        embeddings, List.copyOf(layers), finalNorm, new Bytes(loading.mapped, loading.allocated));
+        embeddings,
+        List.copyOf(layers),
+        finalNorm,
+        new WeightBytes(loading.mapped, loading.allocated));
   }
 
   /** Reads units, and counts what they take. */
@@ -91,7 +87,8 @@ record HeadWeights(
     }
 
     IValue unit(String unit, List<String> names) throws IOException {
-      SafetensorsFile file = SafetensorsFile.open(store.fetch(manifest.unit(unit).variant(variant)));
+      SafetensorsFile file =
+          SafetensorsFile.open(store.fetch(manifest.unit(unit).variant(variant)));
       PtNDArray[] tensors = new PtNDArray[names.size()];
       for (int i = 0; i < tensors.length; i++) {
         tensors[i] = tensor(file, names.get(i));
@@ -117,10 +114,10 @@ record HeadWeights(
       if (view && (in == null || Long.parseLong(in) == shape.get(1))) {
         // A view of the mapped file: on a CPU nothing is copied.
         mapped += tensor.bytes().remaining();
-        return (PtNDArray) manager.create(tensor.bytes(), shape, stored);
+        return manager.create(tensor.bytes(), shape, stored);
       }
       try (PtNDManager scratch = ComputeDevice.manager(Device.cpu())) {
-        PtNDArray whole = (PtNDArray) scratch.create(tensor.bytes(), shape, stored);
+        PtNDArray whole = scratch.create(tensor.bytes(), shape, stored);
         PtNDArray rows =
             in == null || Long.parseLong(in) == shape.get(1)
                 ? whole

@@ -5,6 +5,7 @@ import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.api.RequestedModel;
+import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
@@ -31,6 +32,8 @@ public final class Heads {
   private static final Duration RETRY_LOADING = Duration.ofSeconds(5);
 
   private final WeightStore store;
+  private final Devices devices;
+  private final Scheduler scheduler;
   private final List<String> names;
   private final Map<ModelName, Head> heads = new ConcurrentHashMap<>();
   private final ExecutorService loader =
@@ -44,8 +47,12 @@ public final class Heads {
 
   Heads(
       WeightStore store,
+      Devices devices,
+      Scheduler scheduler,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> names) {
     this.store = store;
+    this.devices = devices;
+    this.scheduler = scheduler;
     this.names = List.copyOf(names);
     loader.execute(this::loadAll);
   }
@@ -99,7 +106,7 @@ public final class Heads {
             .manifest(model)
             .orElseThrow(() -> new IOException("the model " + model + " is not published"));
     long started = System.nanoTime();
-    Head head = Head.load(published, store);
+    Head head = Head.load(published, store, devices.list());
     LOG.info(
         "Loaded {} revision {} in {} ms",
         model,
@@ -119,6 +126,8 @@ public final class Heads {
   @PreDestroy
   void close() {
     loader.shutdownNow();
+    // First: what is running uses the weights.
+    scheduler.close();
     heads.values().forEach(Head::close);
   }
 }

@@ -8,6 +8,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import io.splitcompute.head.program.Linear;
+import io.splitcompute.head.program.Program;
 import io.splitcompute.head.program.Programs;
 import io.splitcompute.head.schedule.DeviceMemoryException;
 import io.splitcompute.head.schedule.LayerStack;
@@ -29,8 +30,7 @@ final class Replica implements LayerStack, AutoCloseable {
   private final Programs programs;
   private final HeadWeights weights;
 
-  private Replica(
-      Manifest manifest, PtNDManager manager, Programs programs, HeadWeights weights) {
+  private Replica(Manifest manifest, PtNDManager manager, Programs programs, HeadWeights weights) {
     this.manifest = manifest;
     this.manager = manager;
     this.programs = programs;
@@ -60,7 +60,7 @@ final class Replica implements LayerStack, AutoCloseable {
   }
 
   /** Bytes that the weights take. */
-  HeadWeights.Bytes weightBytes() {
+  WeightBytes weightBytes() {
     return weights.bytes();
   }
 
@@ -120,9 +120,7 @@ final class Replica implements LayerStack, AutoCloseable {
       replace(
           orOutOfMemory(
               () ->
-                  programs
-                      .layer()
-                      .run(x, runs, starts, longest, layer.scale(), layer.tensors())));
+                  programs.layer().run(x, runs, starts, longest, layer.scale(), layer.tensors())));
       layersRun++;
     }
 
@@ -141,10 +139,11 @@ final class Replica implements LayerStack, AutoCloseable {
 
     private PtNDArray normed(IValue rows, PtNDManager scratch) {
       IValue norm = weights.finalNorm();
-      if (layersRun < manifest.layers() || norm == null) {
+      Program program = programs.finalNorm();
+      if (layersRun < manifest.layers() || norm == null || program == null) {
         return rows.toTensor(scratch);
       }
-      try (IValue normed = programs.finalNorm().run(rows, norm)) {
+      try (IValue normed = program.run(rows, norm)) {
         return normed.toTensor(scratch);
       }
     }
@@ -170,7 +169,7 @@ final class Replica implements LayerStack, AutoCloseable {
           }
         }
       }
-      try (PtNDArray indices = manager.create(rows, new Shape(rows.length));
+      try (PtNDArray indices = (PtNDArray) manager.create(rows, new Shape(rows.length));
           IValue wanted = IValue.from(indices)) {
         return programs.rows().run(x, wanted);
       }

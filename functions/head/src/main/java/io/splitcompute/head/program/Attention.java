@@ -55,6 +55,7 @@ public enum Attention {
   private static String causal(Manifest.Attention attention) {
     return switch (attention.mask()) {
       case CAUSAL -> "True";
+      case BIDIRECTIONAL -> "False";
     };
   }
 }

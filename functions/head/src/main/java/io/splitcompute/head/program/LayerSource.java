@@ -29,6 +29,16 @@ final class LayerSource {
                   + set("mapped0", precision.toMatrices(norm("attended", "mlp_norm")))
                   + mlp("attended", "output")
                   + "    return output\n";
+          case POST ->
+              set("mapped", precision.toMatrices("x"))
+                  + attend()
+                  + set("summed", linear.add("context", "x", "out"))
+                  + set("attended", norm("summed", "attention_norm"))
+                  + set("mapped0", precision.toMatrices("attended"))
+                  + mlp("attended", "summed0")
+                  + "    return "
+                  + norm("summed0", "mlp_norm")
+                  + "\n";
         };
   }
 

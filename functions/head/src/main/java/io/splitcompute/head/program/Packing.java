@@ -76,11 +76,9 @@ public final class Packing implements AutoCloseable {
         """;
     try (PtNDManager scratch = (PtNDManager) manager.newSubManager();
         Program plain =
-            Program.compile(
-                "Check", source.formatted(Linear.PLAIN.map("x", "w")), Device.cpu());
+            Program.compile("Check", source.formatted(Linear.PLAIN.map("x", "w")), Device.cpu());
         Program packed =
-            Program.compile(
-                "Check", source.formatted(Linear.PACKED.map("x", "w")), Device.cpu())) {
+            Program.compile("Check", source.formatted(Linear.PACKED.map("x", "w")), Device.cpu())) {
       PtNDArray weight =
           (PtNDArray) scratch.randomUniform(-1, 1, new Shape(24, 40), DataType.FLOAT32);
       try (IValue x =

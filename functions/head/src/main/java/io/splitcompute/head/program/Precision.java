@@ -11,7 +11,9 @@ public enum Precision {
   F32(DataType.FLOAT32, DataType.FLOAT32),
   /** Matrices, attention and residual in f16: the least traffic. */
   F16(DataType.FLOAT16, DataType.FLOAT16),
-  /** Matrices and attention in f16, residual and LayerNorm in f32: sums of many layers stay exact. */
+  /**
+   * Matrices and attention in f16, residual and LayerNorm in f32: sums of many layers stay exact.
+   */
   F16_RESIDUAL_F32(DataType.FLOAT16, DataType.FLOAT32);
 
   private final DataType matrices;

@@ -2,7 +2,9 @@ package io.splitcompute.head.program;
 
 import ai.djl.Device;
 import io.splitcompute.weights.Manifest;
+import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The programs of one model, written from its manifest's description.
@@ -15,10 +17,10 @@ import java.util.List;
  * @param layer {@code (x [T, h], runs, starts [B + 1] int32, longest, scale, weights)} to {@code
  *     [T, h]}. {@code runs} are pairs of a count and the length that so many neighbouring sequences
  *     have; {@code starts} and {@code longest} tell the same to {@link Attention#RAGGED}
- * @param finalNorm {@code (x [T, h], weights)} to {@code [T, h]}
+ * @param finalNorm {@code (x [T, h], weights)} to {@code [T, h]}; null if the model has none
  * @param rows {@code (x [T, h], rows [R] int64)} to {@code [R, h]}
  */
-public record Programs(Program embeddings, Program layer, Program finalNorm, Program rows)
+public record Programs(Program embeddings, Program layer, @Nullable Program finalNorm, Program rows)
     implements AutoCloseable {
 
   /** A layer's tensors, in the order in which its program takes them. */
@@ -42,12 +44,20 @@ public record Programs(Program embeddings, Program layer, Program finalNorm, Pro
 
   /** The tensors of the unit {@code embeddings}, likewise. */
   public static List<String> embeddingsTensors(Manifest manifest) {
-    return List.of("tokens", "positions");
+    List<String> tensors = new ArrayList<>(List.of("tokens", "positions"));
+    if (manifest.embeddings().types() != null) {
+      tensors.add("types");
+    }
+    if (manifest.embeddings().norm() != null) {
+      tensors.addAll(List.of("norm.weight", "norm.bias"));
+    }
+    return List.copyOf(tensors);
   }
 
   /** Writes and compiles the programs of a model. */
   public static Programs compile(
       Manifest manifest, Precision precision, Linear linear, Attention attention, Device device) {
+    Manifest.LayerNorm finalNorm = manifest.finalNorm();
     return new Programs(
         Program.compile("Embeddings", embeddings(manifest, precision), device),
         Program.compile(
@@ -63,7 +73,9 @@ public record Programs(Program embeddings, Program layer, Program finalNorm, Pro
                 LAYER_TENSORS,
                 new LayerSource(manifest.layer(), precision, linear, attention).body()),
             device),
-        Program.compile("FinalNorm", finalNorm(manifest.finalNorm().epsilon()), device),
+        finalNorm == null
+            ? null
+            : Program.compile("FinalNorm", finalNorm(finalNorm.epsilon()), device),
         Program.compile(
             "Rows",
             """
@@ -76,16 +88,28 @@ public record Programs(Program embeddings, Program layer, Program finalNorm, Pro
   }
 
   private static String embeddings(Manifest manifest, Precision precision) {
+    StringBuilder body = new StringBuilder();
+    body.append("    token = torch.embedding(tokens, token_ids)\n");
+    body.append("    position = torch.embedding(positions, position_ids)\n");
+    body.append(
+        "    x = torch.add(%s, %s)\n"
+            .formatted(precision.toResidual("token"), precision.toResidual("position")));
+    if (manifest.embeddings().types() != null) {
+      // Every token is of type 0.
+      body.append("    x = torch.add(x, torch.select(types, 0, 0))\n");
+    }
+    Manifest.LayerNorm norm = manifest.embeddings().norm();
+    if (norm != null) {
+      body.append(
+          "    x = torch.layer_norm(x, [torch.size(x, 1)], norm_weight, norm_bias, %s)\n"
+              .formatted(norm.epsilon()));
+    }
+    body.append("    return x\n");
     return function(
         "Embeddings",
         List.of("token_ids: Tensor", "position_ids: Tensor"),
         embeddingsTensors(manifest),
-        """
-            token = torch.embedding(tokens, token_ids)
-            position = torch.embedding(positions, position_ids)
-            return torch.add(%s, %s)
-        """
-            .formatted(precision.toResidual("token"), precision.toResidual("position")));
+        body.toString());
   }
 
   private static String finalNorm(double epsilon) {
@@ -123,7 +147,9 @@ public record Programs(Program embeddings, Program layer, Program finalNorm, Pro
   public void close() {
     embeddings.close();
     layer.close();
-    finalNorm.close();
+    if (finalNorm != null) {
+      finalNorm.close();
+    }
     rows.close();
   }
 }

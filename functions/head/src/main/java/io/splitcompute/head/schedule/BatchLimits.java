@@ -25,7 +25,11 @@ public record BatchLimits(
    * @throws IllegalArgumentException if a bound allows nothing
    */
   public BatchLimits {
-    if (maxTokens < 1 || maxRequests < 1 || gather.isNegative() || !maxWait.isPositive()) {
+    if (maxTokens < 1
+        || maxRequests < 1
+        || gather.isNegative()
+        || maxWait.isZero()
+        || maxWait.isNegative()) {
       throw new IllegalArgumentException(
           "splitcompute.batch must have max-tokens, max-requests and max-wait above 0");
     }

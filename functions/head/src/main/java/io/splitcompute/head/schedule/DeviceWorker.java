@@ -135,15 +135,12 @@ final class DeviceWorker implements Runnable {
       for (int i = leaving.nextSetBit(0); i >= 0; i = leaving.nextSetBit(i + 1)) {
         Batch.Sequence sequence = present.get(i);
         double nanos = nanosOfWork * sequence.length() * cut;
-        sequence
-            .run()
-            .finished(sequence.index(), rows, row * hiddenSize, hiddenSize, nanos);
+        sequence.run().finished(sequence.index(), rows, row * hiddenSize, hiddenSize, nanos);
         row += sequence.length();
       }
     }
 
-    private void keep(
-        LayerStack.Activations activations, Predicate<Batch.Sequence> staying) {
+    private void keep(LayerStack.Activations activations, Predicate<Batch.Sequence> staying) {
       BitSet kept = matching(staying);
       if (kept.cardinality() == present.size()) {
         return;

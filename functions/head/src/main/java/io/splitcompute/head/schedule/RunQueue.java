@@ -92,8 +92,7 @@ final class RunQueue {
    * @param maxTokens of the batch
    * @return null once the queue is closed
    */
-  synchronized @Nullable Batch take(int maxTokens)
-      throws InterruptedException {
+  synchronized @Nullable Batch take(int maxTokens) throws InterruptedException {
     while (true) {
       dropUnwanted();
       if (closed) {

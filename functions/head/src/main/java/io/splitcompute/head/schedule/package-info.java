@@ -1,4 +1,7 @@
-/** Shares a device between requests: one queue, batches of mixed lengths and cuts, one thread a device. */
+/**
+ * Shares a device between requests: one queue, batches of mixed lengths and cuts, one thread a
+ * device.
+ */
 @NullMarked
 package io.splitcompute.head.schedule;
 

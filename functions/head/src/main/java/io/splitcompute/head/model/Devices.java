@@ -1,0 +1,32 @@
+package io.splitcompute.head.model;
+
+import io.micronaut.context.annotation.Bean;
+import io.micronaut.context.annotation.Factory;
+import io.splitcompute.head.schedule.BatchLimits;
+import io.splitcompute.head.schedule.Scheduler;
+import jakarta.inject.Singleton;
+import java.util.List;
+
+/**
+ * The devices that layers run on.
+ *
+ * @param list at least one
+ */
+record Devices(List<ComputeDevice> list) {
+
+  /** Makes the devices and what drives them. */
+  @Factory
+  static final class Beans {
+
+    @Singleton
+    Devices devices() {
+      return new Devices(List.of(ComputeDevice.cpu()));
+    }
+
+    @Singleton
+    @Bean(preDestroy = "close")
+    Scheduler scheduler(BatchLimits limits, Devices devices) {
+      return new Scheduler(limits, devices.list().size());
+    }
+  }
+}
