@@ -64,10 +64,9 @@ class EmbedController {
       headers = @Header(name = "Location", schema = @Schema(type = "string")))
   @AnswersProblems
   CompletableFuture<HttpResponse<?>> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
-    return Cancellable.then(
-        service.embed(body, Accepted.of(request.getHeaders())),
-        EmbedController::response,
-        Runnable::run);
+    CompletableFuture<EmbedAnswer> answer = service.embed(body, Accepted.of(request.getHeaders()));
+    CallerWatch.cancelWhenGone(request, answer);
+    return answer.thenApply(EmbedController::response);
   }
 
   private static HttpResponse<?> response(EmbedAnswer answer) {

@@ -1,5 +1,6 @@
 package io.splitcompute.head;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.serde.ObjectMapper;
 import io.splitcompute.api.Limits;
@@ -40,6 +41,7 @@ final class EmbedService {
   private final Limits limits;
   private final Optional<ActivationsBucket> bucket;
   private final ObjectMapper json;
+  private final MeterRegistry meters;
   private final Executor answering;
 
   EmbedService(
@@ -48,12 +50,14 @@ final class EmbedService {
       Limits limits,
       Optional<ActivationsBucket> bucket,
       ObjectMapper json,
+      MeterRegistry meters,
       @Named(TaskExecutors.BLOCKING) ExecutorService answering) {
     this.heads = heads;
     this.scheduler = scheduler;
     this.limits = limits;
     this.bucket = bucket;
     this.json = json;
+    this.meters = meters;
     this.answering = answering;
   }
 
@@ -144,6 +148,7 @@ final class EmbedService {
   }
 
   private EmbedAnswer handOver(byte[] message, Accepted accepted) {
+    meters.counter("splitcompute.response.bytes").increment(message.length);
     if (message.length <= limits.maxResponseBytes()) {
       return new EmbedAnswer.Message(message);
     }

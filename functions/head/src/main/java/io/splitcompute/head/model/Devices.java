@@ -1,5 +1,6 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Bean;
 import io.micronaut.context.annotation.Factory;
 import io.splitcompute.head.schedule.BatchLimits;
@@ -19,14 +20,14 @@ record Devices(List<ComputeDevice> list) {
   static final class Beans {
 
     @Singleton
-    Devices devices() {
-      return new Devices(List.of(ComputeDevice.cpu()));
+    Devices devices(DeviceSettings settings) {
+      return new Devices(ComputeDevice.of(settings));
     }
 
     @Singleton
     @Bean(preDestroy = "close")
-    Scheduler scheduler(BatchLimits limits, Devices devices) {
-      return new Scheduler(limits, devices.list().size());
+    Scheduler scheduler(BatchLimits limits, Devices devices, MeterRegistry registry) {
+      return new Scheduler(limits, devices.list().size(), registry);
     }
   }
 }

@@ -1,5 +1,7 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tags;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.head.schedule.Rate;
 import io.splitcompute.head.schedule.ScheduledModel;
@@ -9,30 +11,39 @@ import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** One model, loaded: its tokenizer, and its layers on every device. */
 public final class Head implements AutoCloseable {
 
-  /** Tokens of the run that makes a fresh model warm and first measures its rate. */
-  private static final int WARM_UP_TOKENS = 32;
-
-  private static final int WARM_UP_RUNS = 2;
+  /** Tokens of the runs that make a fresh model warm; the last two first measure its rate. */
+  private static final int[] WARM_UP_TOKENS = {8, 8, 64};
 
   private final PublishedManifest published;
   private final List<Replica> replicas;
   private final ScheduledModel scheduled;
   private final @Nullable Tokenizer tokenizer;
 
-  private Head(PublishedManifest published, List<Replica> replicas, @Nullable Tokenizer tokenizer) {
+  /** Seconds of each phase of the start. */
+  private final Map<String, Double> phases;
+
+  private Head(
+      PublishedManifest published,
+      List<Replica> replicas,
+      @Nullable Tokenizer tokenizer,
+      Map<String, Double> phases) {
     this.published = published;
     this.replicas = List.copyOf(replicas);
     this.scheduled =
         new ScheduledModel(published.manifest().model().value(), List.copyOf(replicas), new Rate());
     this.tokenizer = tokenizer;
+    this.phases = phases;
   }
 
   /**
@@ -43,24 +54,40 @@ public final class Head implements AutoCloseable {
   public static Head load(
       PublishedManifest published, WeightStore store, List<ComputeDevice> devices)
       throws IOException {
+    long started = System.nanoTime();
     Manifest manifest = published.manifest();
     List<Replica> replicas = new ArrayList<>();
-    try {
+    try (UnitFiles files = new UnitFiles(manifest, variant(manifest), store)) {
       for (ComputeDevice device : devices) {
-        replicas.add(Replica.load(manifest, store, device));
+        replicas.add(Replica.load(manifest, files, device));
       }
-      Manifest.Shard shard = manifest.tokenizer();
-      Head head =
-          new Head(
-              published,
-              replicas,
-              shard == null ? null : Tokenizer.load(shard, store, manifest.truncateTokens()));
+      Tokenizer tokenizer =
+          manifest.tokenizer() == null
+              ? null
+              : Tokenizer.load(files.tokenizer(), manifest.truncateTokens());
+      double weights = (System.nanoTime() - started) / 1e9;
+      Map<String, Double> phases = new LinkedHashMap<>();
+      phases.put("weights", weights);
+      Head head = new Head(published, replicas, tokenizer, phases);
       head.warmUp();
+      phases.put("warm", (System.nanoTime() - started) / 1e9 - weights);
       return head;
     } catch (IOException | RuntimeException failed) {
       replicas.forEach(Replica::close);
       throw failed;
     }
+  }
+
+  /** The exact one where the model has it. */
+  private static String variant(Manifest manifest) throws IOException {
+    return Stream.of("f32", "f16")
+        .filter(manifest.dtypes()::contains)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new IOException(
+                    "the model %s is published in %s; the head runs f32 or f16, publish one of them too"
+                        .formatted(manifest.model(), manifest.dtypes())));
   }
 
   public Manifest manifest() {
@@ -82,6 +109,17 @@ public final class Head implements AutoCloseable {
     return scheduled;
   }
 
+  /** Adds gauges of the weights' bytes and of what the start took. */
+  void measureInto(MeterRegistry registry) {
+    WeightBytes bytes = weightBytes();
+    Tags model = Tags.of("model", scheduled.name());
+    registry.gauge("splitcompute.weights.bytes", model.and("kind", "mapped"), bytes.mapped());
+    registry.gauge("splitcompute.weights.bytes", model.and("kind", "allocated"), bytes.allocated());
+    phases.forEach(
+        (phase, seconds) ->
+            registry.gauge("splitcompute.start.seconds", model.and("phase", phase), seconds));
+  }
+
   /** What the weights take, on all devices together. */
   public WeightBytes weightBytes() {
     return replicas.stream()
@@ -90,26 +128,22 @@ public final class Head implements AutoCloseable {
   }
 
   private void warmUp() {
-    int tokens = Math.min(WARM_UP_TOKENS, manifest().maxTokens());
-    TokenBatch batch =
-        TokenBatch.of(
-            List.of(
-                IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray()));
     BitSet only = new BitSet();
     only.set(0);
     for (Replica replica : replicas) {
-      for (int run = 0; run < WARM_UP_RUNS; run++) {
+      for (int run = 0; run < WARM_UP_TOKENS.length; run++) {
+        int tokens = Math.min(WARM_UP_TOKENS[run], manifest().maxTokens());
+        int[] ids = IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray();
         long started = System.nanoTime();
-        try (LayerStack.Activations activations = replica.embed(batch)) {
+        try (LayerStack.Activations activations = replica.embed(TokenBatch.of(List.of(ids)))) {
           for (int layer = 0; layer < manifest().layers(); layer++) {
             activations.runLayer();
           }
           activations.read(only);
         }
-        if (run == WARM_UP_RUNS - 1) {
-          scheduled
-              .rate()
-              .add((long) tokens * manifest().layers(), (System.nanoTime() - started) / 1e9);
+        if (run > 0) {
+          double seconds = (System.nanoTime() - started) / 1e9;
+          scheduled.rate().add(manifest().layers(), (long) tokens * manifest().layers(), seconds);
         }
       }
     }

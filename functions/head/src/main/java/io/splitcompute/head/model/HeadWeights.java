@@ -13,7 +13,6 @@ import io.splitcompute.head.program.Programs;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.safetensors.Tensor;
-import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,9 +30,6 @@ record HeadWeights(
     IValue embeddings, List<Layer> layers, @Nullable IValue finalNorm, WeightBytes bytes)
     implements AutoCloseable {
 
-  private static final String F32 = "f32";
-  private static final String F16 = "f16";
-
   /**
    * @param scale of the attention
    * @param tensors as {@link Programs#LAYER_TENSORS} names them
@@ -41,15 +37,14 @@ record HeadWeights(
   record Layer(IValue scale, IValue tensors) {}
 
   /**
-   * Loads what a head can need: all units but {@code lm_head}. The variant {@code f32} is used
-   * where the model has it, since it is exact, else {@code f16}.
+   * Puts weights on a device.
    *
    * @throws IOException if a shard cannot be read or is not what the manifest says
    */
   static HeadWeights load(
-      Manifest manifest, WeightStore store, ComputeDevice device, PtNDManager manager)
+      Manifest manifest, UnitFiles files, ComputeDevice device, PtNDManager manager)
       throws IOException {
-    Loading loading = new Loading(manifest, store, device, manager);
+    Loading loading = new Loading(files, device, manager);
     IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
     List<Layer> layers = new ArrayList<>();
     for (int i = 0; i < manifest.layers(); i++) {
@@ -70,25 +65,20 @@ record HeadWeights(
   /** Reads units, and counts what they take. */
   private static final class Loading {
 
-    private final Manifest manifest;
-    private final WeightStore store;
-    private final String variant;
+    private final UnitFiles files;
     private final ComputeDevice device;
     private final PtNDManager manager;
     private long mapped;
     private long allocated;
 
-    Loading(Manifest manifest, WeightStore store, ComputeDevice device, PtNDManager manager) {
-      this.manifest = manifest;
-      this.store = store;
-      this.variant = manifest.dtypes().contains(F32) ? F32 : F16;
+    Loading(UnitFiles files, ComputeDevice device, PtNDManager manager) {
+      this.files = files;
       this.device = device;
       this.manager = manager;
     }
 
     IValue unit(String unit, List<String> names) throws IOException {
-      SafetensorsFile file =
-          SafetensorsFile.open(store.fetch(manifest.unit(unit).variant(variant)));
+      SafetensorsFile file = files.unit(unit);
       PtNDArray[] tensors = new PtNDArray[names.size()];
       for (int i = 0; i < tensors.length; i++) {
         tensors[i] = tensor(file, names.get(i));

@@ -1,5 +1,6 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.ProblemException;
@@ -15,8 +16,10 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -29,11 +32,12 @@ import org.slf4j.LoggerFactory;
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
-  private static final Duration RETRY_LOADING = Duration.ofSeconds(5);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
 
   private final WeightStore store;
   private final Devices devices;
   private final Scheduler scheduler;
+  private final MeterRegistry registry;
   private final List<String> names;
   private final Map<ModelName, Head> heads = new ConcurrentHashMap<>();
   private final ExecutorService loader =
@@ -43,43 +47,64 @@ public final class Heads {
             thread.setDaemon(true);
             return thread;
           });
-  private volatile boolean ready;
+  private final Duration patience;
+  private final CountDownLatch loaded = new CountDownLatch(1);
 
   Heads(
       WeightStore store,
       Devices devices,
       Scheduler scheduler,
-      @Property(name = "splitcompute.models", defaultValue = "") List<String> names) {
+      MeterRegistry registry,
+      @Property(name = "splitcompute.models", defaultValue = "") List<String> names,
+      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience) {
     this.store = store;
     this.devices = devices;
     this.scheduler = scheduler;
+    this.registry = registry;
     this.names = List.copyOf(names);
+    this.patience = patience;
     loader.execute(this::loadAll);
   }
 
   /** Whether all models are loaded. */
   public boolean ready() {
-    return ready;
+    return loaded.getCount() == 0;
   }
 
   /**
-   * @throws ProblemException model-not-found, or not-ready while models load
+   * @throws ProblemException model-not-found, or not-ready if models still load when {@code
+   *     splitcompute.wait-for-models} is over: on Lambda, whose first request comes with the start
    */
   public Head get(String name) {
-    Head head = heads.get(RequestedModel.named(name));
+    ModelName model = RequestedModel.named(name);
+    Head head = heads.get(model);
     if (head != null) {
       return head;
     }
-    if (!ready) {
+    if (!awaitLoaded()) {
       throw ProblemException.later(
           ProblemType.NOT_READY,
           "The head is still loading its models; try again after Retry-After seconds",
           Duration.ofSeconds(1));
     }
-    throw RequestedModel.notFound();
+    head = heads.get(model);
+    if (head == null) {
+      throw RequestedModel.notFound();
+    }
+    return head;
+  }
+
+  private boolean awaitLoaded() {
+    try {
+      return loaded.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
   }
 
   private void loadAll() {
+    Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
       try {
         for (ModelName model : models()) {
@@ -87,12 +112,18 @@ public final class Heads {
             heads.put(model, load(model));
           }
         }
-        ready = true;
+        loaded.countDown();
         return;
-      } catch (IOException | RuntimeException failed) {
-        LOG.error("Models cannot be loaded, trying again: {}", failed.getMessage(), failed);
-        pause();
+      } catch (IOException failed) {
+        LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), failed.getMessage());
+      } catch (RuntimeException failed) {
+        LOG.error("Not ready, trying again in {} s", pause.toSeconds(), failed);
       }
+      sleep(pause);
+      pause =
+          pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
+              ? pause.multipliedBy(2)
+              : LONGEST_PAUSE;
     }
   }
 
@@ -107,6 +138,7 @@ public final class Heads {
             .orElseThrow(() -> new IOException("the model " + model + " is not published"));
     long started = System.nanoTime();
     Head head = Head.load(published, store, devices.list());
+    head.measureInto(registry);
     LOG.info(
         "Loaded {} revision {} in {} ms",
         model,
@@ -115,9 +147,9 @@ public final class Heads {
     return head;
   }
 
-  private static void pause() {
+  private static void sleep(Duration pause) {
     try {
-      Thread.sleep(RETRY_LOADING.toMillis());
+      Thread.sleep(pause.toMillis());
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
     }

@@ -13,7 +13,6 @@ import io.splitcompute.head.program.Programs;
 import io.splitcompute.head.schedule.DeviceMemoryException;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.weights.Manifest;
-import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -40,17 +39,16 @@ final class Replica implements LayerStack, AutoCloseable {
   /**
    * @throws IOException if a shard cannot be read or is not what the manifest says
    */
-  static Replica load(Manifest manifest, WeightStore store, ComputeDevice device)
-      throws IOException {
+  static Replica load(Manifest manifest, UnitFiles files, ComputeDevice device) throws IOException {
     PtNDManager manager = ComputeDevice.manager(device.device());
     try {
-      HeadWeights weights = HeadWeights.load(manifest, store, device, manager);
+      HeadWeights weights = HeadWeights.load(manifest, files, device, manager);
       Programs programs =
           Programs.compile(
               manifest,
               device.precision(),
               device.packing() == null ? Linear.PLAIN : Linear.PACKED,
-              device.attention(),
+              device.attention(manifest.layer().attention().headSize()),
               device.device());
       return new Replica(manifest, manager, programs, weights);
     } catch (IOException | RuntimeException failed) {

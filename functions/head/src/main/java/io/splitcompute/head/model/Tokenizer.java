@@ -1,9 +1,7 @@
 package io.splitcompute.head.model;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
-import io.splitcompute.weights.store.WeightStore;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -30,9 +28,9 @@ public final class Tokenizer implements AutoCloseable {
    *
    * @param truncateTokens what a text is cut to, special tokens included; null for no cutting
    */
-  static Tokenizer load(Manifest.Shard shard, WeightStore store, @Nullable Integer truncateTokens)
+  static Tokenizer load(SafetensorsFile shard, @Nullable Integer truncateTokens)
       throws IOException {
-    ByteBuffer bytes = SafetensorsFile.open(store.fetch(shard)).tensor(TENSOR).bytes();
+    ByteBuffer bytes = shard.tensor(TENSOR).bytes();
     byte[] json = new byte[bytes.remaining()];
     bytes.get(json);
     Map<String, String> options = new HashMap<>();

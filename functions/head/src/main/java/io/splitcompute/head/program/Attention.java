@@ -1,6 +1,16 @@
 package io.splitcompute.head.program;
 
+import ai.djl.Device;
+import ai.djl.engine.EngineException;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
 import io.splitcompute.weights.Manifest;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * How attention runs over sequences packed end to end, so that nothing is padded and no sequence
@@ -48,6 +58,68 @@ public enum Attention {
           .formatted(attention.heads(), attention.headSize(), causal(attention));
     }
   };
+
+  /** The largest head that {@link #RAGGED} takes. */
+  public static final int MOST_RAGGED_HEAD_SIZE = 256;
+
+  private static final Logger LOG = LoggerFactory.getLogger(Attention.class);
+
+  /**
+   * Whether {@link #RAGGED} runs on a device, and as {@link #BY_LENGTH} does: older GPUs and f32
+   * lack it.
+   */
+  public static boolean raggedWorks(PtNDManager manager, Precision precision) {
+    if (precision == Precision.F32) {
+      return false;
+    }
+    try (PtNDManager scratch = (PtNDManager) manager.newSubManager();
+        Program ragged = check(RAGGED, manager.getDevice());
+        Program byLength = check(BY_LENGTH, manager.getDevice());
+        IValue x = IValue.from((PtNDArray) scratch.zeros(new Shape(8, 16), DataType.FLOAT16));
+        IValue qkv =
+            IValue.from(
+                (PtNDArray)
+                    scratch
+                        .randomUniform(-1, 1, new Shape(8, 48), DataType.FLOAT32)
+                        .toType(DataType.FLOAT16, false));
+        IValue runs = IValue.listFrom(1L, 3L, 1L, 5L);
+        IValue starts = IValue.from((PtNDArray) scratch.create(new int[] {0, 3, 8}));
+        IValue longest = IValue.from(5L);
+        IValue scale = IValue.from(0.5);
+        IValue actual = ragged.run(x, qkv, runs, starts, longest, scale);
+        IValue expected = byLength.run(x, qkv, runs, starts, longest, scale)) {
+      return actual
+          .toTensor(scratch)
+          .sub(expected.toTensor(scratch))
+          .abs()
+          .max()
+          .toType(DataType.FLOAT32, false)
+          .lte(1e-2)
+          .getBoolean();
+    } catch (EngineException | IllegalStateException absent) {
+      LOG.info("This GPU has no attention over ragged batches; it runs a length at a time");
+      return false;
+    }
+  }
+
+  private static Program check(Attention attention, Device device) {
+    return Program.compile(
+        "Check",
+        """
+          def forward(self: __torch__.Check,
+            x: Tensor,
+            qkv: Tensor,
+            runs: List[int],
+            starts: Tensor,
+            longest: int,
+            scale: float) -> Tensor:
+            hidden = torch.size(x, 1)
+        %s    return context
+        """
+            .formatted(
+                attention.source(new Manifest.Attention(2, 8, Manifest.Mask.CAUSAL, List.of(1.0)))),
+        device);
+  }
 
   /** From {@code qkv [T, 3h]} to {@code context [T, h]}. */
   abstract String source(Manifest.Attention attention);

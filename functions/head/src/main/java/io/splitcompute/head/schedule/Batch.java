@@ -26,11 +26,12 @@ record Batch(ScheduledModel model, List<Sequence> sequences, double expectedSeco
   }
 
   static Batch of(ScheduledModel model, List<Sequence> sequences) {
+    int layers = sequences.stream().mapToInt(Sequence::cut).max().orElse(0);
     long work = sequences.stream().mapToLong(each -> (long) each.length() * each.cut()).sum();
     return new Batch(
         model,
         sequences.stream().sorted(Comparator.comparingInt(Sequence::length)).toList(),
-        model.rate().secondsFor(work));
+        model.rate().secondsFor(layers, work));
   }
 
   TokenBatch tokens() {

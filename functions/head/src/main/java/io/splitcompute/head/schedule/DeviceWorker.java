@@ -20,15 +20,17 @@ final class DeviceWorker implements Runnable {
   private final RunQueue queue;
   private final int device;
   private final int mostTokens;
+  private final ScheduleMetrics metrics;
 
   private int maxTokens;
   private int untroubled;
 
-  DeviceWorker(RunQueue queue, int device, int mostTokens) {
+  DeviceWorker(RunQueue queue, int device, int mostTokens, ScheduleMetrics metrics) {
     this.queue = queue;
     this.device = device;
     this.mostTokens = mostTokens;
     this.maxTokens = mostTokens;
+    this.metrics = metrics;
   }
 
   @Override
@@ -48,8 +50,15 @@ final class DeviceWorker implements Runnable {
 
   private void run(Batch batch) {
     Course course = new Course(batch);
+    for (Batch.Sequence sequence : batch.sequences()) {
+      QueuedRun run = sequence.run();
+      if (run.started(course.started)) {
+        metrics.started(run, course.started - run.arrived);
+      }
+    }
     try {
       course.run(batch.model().replicas().get(device));
+      metrics.ran(batch, course.layers, course.work, System.nanoTime() - course.started);
       grow();
     } catch (DeviceMemoryException tooLarge) {
       shrink(batch, course.present, tooLarge);
@@ -70,6 +79,7 @@ final class DeviceWorker implements Runnable {
   /** Runs what is left of a batch again, in smaller ones. */
   private void shrink(Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
     untroubled = 0;
+    metrics.outOfMemory(batch);
     if (batch.sequences().size() == 1) {
       LOG.error("The device has no memory for {} tokens", batch.tokenCount(), tooLarge);
       left.forEach(
@@ -97,33 +107,35 @@ final class DeviceWorker implements Runnable {
     /** What is on the device still, in the order of its rows. */
     private List<Batch.Sequence> present;
 
+    private int layers;
     private long work;
 
     Course(Batch batch) {
       this.batch = batch;
       this.present = batch.sequences();
-      batch.sequences().forEach(sequence -> sequence.run().started(started));
     }
 
-    void run(LayerStack layers) {
-      try (LayerStack.Activations activations = layers.embed(batch.tokens())) {
-        for (int layer = 0; !present.isEmpty(); layer++) {
+    void run(LayerStack stack) {
+      try (LayerStack.Activations activations = stack.embed(batch.tokens())) {
+        while (!present.isEmpty()) {
           keep(activations, sequence -> sequence.run().isWanted());
           if (present.isEmpty()) {
             break;
           }
           activations.runLayer();
+          layers++;
           work += present.stream().mapToLong(Batch.Sequence::length).sum();
-          int reached = layer + 1;
-          deliver(activations, reached);
-          keep(activations, sequence -> sequence.cut() > reached);
+          deliver(activations);
+          keep(activations, sequence -> sequence.cut() > layers);
         }
       }
-      batch.model().rate().add(work, (System.nanoTime() - started) / 1e9);
+      if (work > 0) {
+        batch.model().rate().add(layers, work, (System.nanoTime() - started) / 1e9);
+      }
     }
 
-    private void deliver(LayerStack.Activations activations, int cut) {
-      BitSet leaving = matching(sequence -> sequence.cut() == cut);
+    private void deliver(LayerStack.Activations activations) {
+      BitSet leaving = matching(sequence -> sequence.cut() == layers);
       if (leaving.isEmpty()) {
         return;
       }
@@ -134,7 +146,7 @@ final class DeviceWorker implements Runnable {
       int row = 0;
       for (int i = leaving.nextSetBit(0); i >= 0; i = leaving.nextSetBit(i + 1)) {
         Batch.Sequence sequence = present.get(i);
-        double nanos = nanosOfWork * sequence.length() * cut;
+        double nanos = nanosOfWork * sequence.length() * layers;
         sequence.run().finished(sequence.index(), rows, row * hiddenSize, hiddenSize, nanos);
         row += sequence.length();
       }

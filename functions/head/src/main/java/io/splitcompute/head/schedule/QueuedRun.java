@@ -76,10 +76,13 @@ final class QueuedRun {
     return Arrays.copyOfRange(tokens.tokens(), starts[index], starts[index + 1]);
   }
 
-  synchronized void started(long now) {
-    if (firstStart == 0) {
-      firstStart = now;
+  /** Whether this is its first batch. */
+  synchronized boolean started(long now) {
+    if (firstStart != 0) {
+      return false;
     }
+    firstStart = now;
+    return true;
   }
 
   /**

@@ -46,6 +46,10 @@ final class RunQueue {
     notifyAll();
   }
 
+  synchronized int waitingRequests() {
+    return requests;
+  }
+
   /** Refuses what would be refused however small it is. */
   synchronized void requireRoom() {
     requireRoom(0);
@@ -56,6 +60,7 @@ final class RunQueue {
       throw ProblemException.later(
           ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
     }
+    dropUnwanted();
     double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
     double late = wait - limits.maxWait().toNanos() / 1e9;
     if (requests >= limits.maxRequests() || late > 0) {
@@ -74,10 +79,16 @@ final class RunQueue {
     double seconds = runningSeconds;
     for (Map.Entry<ScheduledModel, Deque<QueuedRun>> ring : rings.entrySet()) {
       long ahead = 0;
+      long tokens = 0;
+      int deepest = 0;
       for (QueuedRun run : ring.getValue()) {
-        ahead += work == 0 ? smallest(run) : Math.min(run.waitingWork(), work);
+        long one = work == 0 ? smallest(run) : Math.min(run.waitingWork(), work);
+        ahead += one;
+        tokens += one / run.cut;
+        deepest = Math.max(deepest, run.cut);
       }
-      seconds += ring.getKey().rate().secondsFor(ahead);
+      long batches = limits.shared() ? tokens / limits.maxTokens() + 1 : ring.getValue().size();
+      seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
     }
     return seconds / devices;
   }

@@ -1,5 +1,6 @@
 package io.splitcompute.head.schedule;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.head.model.TokenBatch;
 import java.util.ArrayList;
@@ -15,16 +16,20 @@ public final class Scheduler implements AutoCloseable {
   private static final long STOPPING_MILLISECONDS = 5_000;
 
   private final RunQueue queue;
+  private final ScheduleMetrics metrics;
   private final List<Thread> workers = new ArrayList<>();
 
   /**
    * @param devices how many there are; each gets a thread of its own
+   * @param registry takes the meters
    */
-  public Scheduler(BatchLimits limits, int devices) {
+  public Scheduler(BatchLimits limits, int devices, MeterRegistry registry) {
     queue = new RunQueue(limits, devices);
+    metrics = new ScheduleMetrics(registry, queue);
     for (int device = 0; device < devices; device++) {
       Thread worker =
-          new Thread(new DeviceWorker(queue, device, limits.maxTokens()), "device-" + device);
+          new Thread(
+              new DeviceWorker(queue, device, limits.maxTokens(), metrics), "device-" + device);
       worker.setDaemon(true);
       worker.start();
       workers.add(worker);
@@ -37,7 +42,7 @@ public final class Scheduler implements AutoCloseable {
    * @throws ProblemException overloaded if even the smallest request would wait too long
    */
   public void requireRoom() {
-    queue.requireRoom();
+    counted(queue::requireRoom);
   }
 
   /**
@@ -49,8 +54,17 @@ public final class Scheduler implements AutoCloseable {
    */
   public CompletableFuture<HeadRun> submit(ScheduledModel model, TokenBatch batch, int cut) {
     QueuedRun run = new QueuedRun(model, batch, cut);
-    queue.add(run);
+    counted(() -> queue.add(run));
     return run.answer;
+  }
+
+  private void counted(Runnable admission) {
+    try {
+      admission.run();
+    } catch (ProblemException refused) {
+      metrics.refused();
+      throw refused;
+    }
   }
 
   /** Refuses what waits, and returns when the devices are at rest. */
