@@ -167,6 +167,7 @@ export class TailProgram {
       }
       encoding.layer(k)
     }
+    encoding.end()
     return encoding
   }
 }
@@ -249,6 +250,14 @@ export class RunEncoding {
       this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down.bias, downSlices, name)
     } else {
       this.#finish(down.bias, downSlices)
+    }
+  }
+
+  /** The final LayerNorm of a model whose layers end with one of their own. */
+  end(): void {
+    const { final } = this.program.manifest
+    if (this.#post && this.#finalNorm && final !== undefined) {
+      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
 
