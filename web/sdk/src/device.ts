@@ -3,7 +3,7 @@ import type { TailBatch } from './engine/batch'
 import { requestDevice } from './engine/gpu'
 import { TailEngine } from './engine/tail-engine'
 import type { UnitBuffers } from './engine/unit-buffers'
-import { MOST_TOKENS, workspaceBytes } from './engine/workspace'
+import { MOST_TOKENS, tokensWithin } from './engine/workspace'
 import { SplitComputeError } from './errors'
 import { downloadParts } from './shards/download'
 import { SignedUrls, type SignShards } from './shards/signed-urls'
@@ -74,8 +74,7 @@ export function defaultMemory(): number {
 
 /** A workspace takes at most a quarter of the memory, but always has room for the longest input. */
 function runTokens({ manifest, memory }: DeviceOptions): number {
-  const fitting = Math.floor(memory / 4 / workspaceBytes(manifest, 1))
-  return Math.max(manifest.maxTokens, Math.min(MOST_TOKENS, fitting))
+  return Math.max(manifest.maxTokens, tokensWithin(manifest, memory / 4, MOST_TOKENS))
 }
 
 /** The engine and the download of shards on this thread. */
