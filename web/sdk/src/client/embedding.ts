@@ -95,7 +95,14 @@ export class Embedding {
       return this.#ownTokens()
     }
     const { message, traffic } = await this.#timed('cloud', () =>
-      cloud.activations(inputs, cut, dtype, manifest.hiddenSize, this.signal, this.#enough),
+      cloud.activations(
+        inputs,
+        cut,
+        dtype === 'f32' ? 'f32' : 'f16',
+        manifest.hiddenSize,
+        this.signal,
+        this.#enough,
+      ),
     )
     this.#count(traffic)
     if (message.revision !== revision) {

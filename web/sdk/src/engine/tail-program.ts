@@ -183,7 +183,7 @@ class RunEncoding {
   }
 
   finalNorm(): void {
-    this.#norm(this.target.unit('final'), 'norm', this.manifest.finalNormEpsilon)
+    this.#norm(this.target.unit('final'), 'norm', this.manifest.final?.norm.epsilon ?? Number.NaN)
   }
 
   pool(kind: keyof typeof POOLING_KINDS): void {

@@ -28,7 +28,7 @@ export async function loadedEngine(
 }
 
 /** Hidden states as a message carries them. */
-export function activations(values: Float64Array, dtype: Dtype): Activations {
+export function activations(values: Float64Array, dtype: Activations['dtype']): Activations {
   const typed = dtype === 'f16' ? toHalves(values) : Float32Array.from(values)
   return { dtype, bytes: new Uint8Array(typed.buffer) }
 }

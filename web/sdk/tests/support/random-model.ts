@@ -73,7 +73,7 @@ export class RandomModel {
       hiddenSize: h,
       vocabularySize,
       maxTokens: positions,
-      positions,
+      embeddings: { positions },
       layer: {
         norm: { order: 'pre', epsilon: 1e-5 },
         attention: {
@@ -84,7 +84,7 @@ export class RandomModel {
         },
         mlp: { innerSize, activation },
       },
-      finalNormEpsilon: 1e-6,
+      final: { norm: { epsilon: 1e-6 } },
       pooling: { kind: 'mean', normalize: true },
       dtypes: [dtype],
       units: new Map(),

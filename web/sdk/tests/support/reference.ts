@@ -76,7 +76,7 @@ export class Reference {
 
   /** The final LayerNorm. */
   final(x: Float64Array): Float64Array {
-    return this.#norm(this.weights('final'), 'norm', x, this.manifest.finalNormEpsilon)
+    return this.#norm(this.weights('final'), 'norm', x, this.manifest.final?.norm.epsilon ?? Number.NaN)
   }
 
   pool(x: Float64Array, lengths: Int32Array, kind: Pooling, normalize: boolean): Float64Array[] {
