@@ -3,7 +3,7 @@ import type { DeviceSettings, Loaded } from '../device'
 import { requestDevice } from '../engine/gpu'
 import { TailEngine } from '../engine/tail-engine'
 import type { UnitBuffers } from '../engine/unit-buffers'
-import { MOST_TOKENS, workspaceBytes } from '../engine/workspace'
+import { MOST_TOKENS, tokensWithin } from '../engine/workspace'
 import { SplitComputeError } from '../errors'
 import { readSafetensorsHeader } from '../shards/safetensors'
 import { sha256 } from '../shards/sha256'
@@ -206,7 +206,15 @@ class Tail {
     return loaded
   }
 
-  async #check(_unit: string, _signal: AbortSignal): Promise<void> {}
+  /** A unit that fails its canary is off the device at once. */
+  async #check(unit: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.engine.check(unit, signal)
+    } catch (error) {
+      this.engine.detach(unit)
+      throw error
+    }
+  }
 }
 
 /** Errors that the bytes of a shard cause. */
@@ -237,6 +245,5 @@ function tokenizerJson(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> 
 
 /** A workspace takes at most a quarter of the memory, but always has room for the longest input. */
 function runTokens({ manifest, memory }: DeviceSettings): number {
-  const fitting = Math.floor(memory / 4 / workspaceBytes(manifest, 1))
-  return Math.max(manifest.maxTokens, Math.min(MOST_TOKENS, fitting))
+  return Math.max(manifest.maxTokens, tokensWithin(manifest, memory / 4, MOST_TOKENS))
 }
