@@ -61,7 +61,7 @@ public final class Heads {
     this.devices = devices;
     this.scheduler = scheduler;
     this.registry = registry;
-    this.names = List.copyOf(names);
+    this.names = names.stream().filter(name -> !name.isBlank()).toList();
     this.patience = patience;
     loader.execute(this::loadAll);
   }
