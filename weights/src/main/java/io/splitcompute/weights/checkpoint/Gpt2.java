@@ -103,9 +103,9 @@ final class Gpt2 implements ModelFamily {
         hidden,
         vocabulary,
         positions,
-        new Manifest.Embeddings(positions),
+        new Manifest.Embeddings(positions, null, null),
         layer,
-        new Manifest.FinalNorm(layer.norm().epsilon()),
+        new Manifest.LayerNorm(layer.norm().epsilon()),
         List.copyOf(units));
   }
 

@@ -90,6 +90,7 @@ public final class Sharder {
             source.hiddenSize(),
             source.vocabularySize(),
             source.maxTokens(),
+            null,
             source.embeddings(),
             source.layer(),
             source.finalNorm(),

@@ -46,7 +46,17 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
     return new Programs(
         Program.compile("Embeddings", embeddingsSource(), device),
         Program.compile("Layer", layerSource(manifest.layer()), device),
-        Program.compile("FinalNorm", finalNormSource(manifest.finalNorm().epsilon()), device));
+        Program.compile("FinalNorm", finalNormSource(finalNorm(manifest).epsilon()), device));
+  }
+
+  private static Manifest.LayerNorm finalNorm(Manifest manifest) {
+    if (manifest.finalNorm() == null
+        || manifest.embeddings().types() != null
+        || manifest.embeddings().norm() != null) {
+      throw new UnsupportedOperationException(
+          "the head runs no encoders: " + manifest.model() + " has no final LayerNorm");
+    }
+    return manifest.finalNorm();
   }
 
   private static String embeddingsSource() {
@@ -85,10 +95,12 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
     String causal =
         switch (layer.attention().mask()) {
           case CAUSAL -> "True";
+          case BIDIRECTIONAL -> "False";
         };
     String epsilon =
         switch (layer.norm().order()) {
           case PRE -> Double.toString(layer.norm().epsilon());
+          case POST -> throw new UnsupportedOperationException("the head runs no post-LayerNorm");
         };
     return """
           def forward(self: __torch__.Layer,
