@@ -16,14 +16,22 @@ export class LocalCloud {
     private readonly process: ChildProcess,
   ) {}
 
-  static async start(environment: Readonly<Record<string, string>> = {}): Promise<LocalCloud> {
+  /** @param models folders and names; `bookworm` alone by default */
+  static async start(
+    environment: Readonly<Record<string, string>> = {},
+    models: readonly string[] = [],
+  ): Promise<LocalCloud> {
     if (!existsSync(LOCAL_JAR)) {
       throw new Error(`${LOCAL_JAR} is missing: build it with \`./mvnw -DskipTests package\`.`)
     }
-    const child = spawn('java', ['-jar', LOCAL_JAR, '--port', '0'], {
-      env: { ...process.env, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      'java',
+      ['-jar', LOCAL_JAR, '--port', '0', ...models.flatMap((model) => ['--model', model])],
+      {
+        env: { ...process.env, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     let output = ''
     const url = await new Promise<string>((resolve, reject) => {
       const fail = (why: string) => {

@@ -15,6 +15,8 @@
  * - `limit_exceeded`: a tensor is larger than the GPU can bind
  * - `invalid_shard`: a shard breaks its format
  * - `shard_refused`: the bytes of a shard are not the ones that the manifest names
+ * - `canary_failed`: a unit's canary came out wrong on this device
+ * - `download_limit`: what is still to be downloaded exceeds the limit of the page or of the connection
  * - `wrong_result`: the device computed something that cannot be right
  */
 export type ErrorCode =
@@ -33,6 +35,8 @@ export type ErrorCode =
   | 'limit_exceeded'
   | 'invalid_shard'
   | 'shard_refused'
+  | 'canary_failed'
+  | 'download_limit'
   | 'wrong_result'
 
 export interface Problem {

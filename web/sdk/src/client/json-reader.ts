@@ -37,6 +37,10 @@ export class JsonReader<T = Record<string, unknown>> {
     throw new SplitComputeError(this.code, `${this.path}: "${name}" ${what}.`)
   }
 
+  has(name: Name<T>): boolean {
+    return Object.hasOwn(this.#members(), name)
+  }
+
   object(name: Name<T>): JsonReader {
     const member = this.#member(name)
     member.#members()
@@ -73,11 +77,22 @@ export class JsonReader<T = Record<string, unknown>> {
 
   /** A whole number from 0 to 2^31 - 1. */
   count(name: Name<T>): number {
-    const { value } = this.#member(name)
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > LARGEST) {
-      return this.fail(name, `must be a whole number of at most ${LARGEST}`)
-    }
-    return value
+    return this.#whole(name, LARGEST)
+  }
+
+  /** A whole number from 0 to 2^53 - 1: a place in a file. */
+  offset(name: Name<T>): number {
+    return this.#whole(name, Number.MAX_SAFE_INTEGER)
+  }
+
+  /** A whole number from 1 to 2^53 - 1: a length of a file. */
+  bytes(name: Name<T>): number {
+    const bytes = this.offset(name)
+    return bytes > 0 ? bytes : this.fail(name, 'must be positive')
+  }
+
+  finite(name: Name<T>): number {
+    return this.#member(name).asFinite()
   }
 
   /** A finite number greater than zero. */
@@ -111,6 +126,14 @@ export class JsonReader<T = Record<string, unknown>> {
       throw new SplitComputeError(this.code, `${this.path} must be a list of finite numbers.`)
     }
     return this.value as number[]
+  }
+
+  #whole(name: Name<T>, largest: number): number {
+    const { value } = this.#member(name)
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > largest) {
+      return this.fail(name, `must be a whole number of at most ${largest}`)
+    }
+    return value
   }
 
   #member(name: Name<T>): JsonReader {

@@ -1,7 +1,8 @@
 import { SplitComputeError } from '../errors'
 
 /**
- * The device with the largest buffers that its adapter offers: tables of large models exceed the default limits.
+ * The device with all that its adapter offers and the engine uses: tables of large models exceed the default limits, and kernels are
+ * faster with subgroups and more workgroup memory.
  *
  * @throws SplitComputeError `no_webgpu`
  */
@@ -14,9 +15,12 @@ export async function requestDevice(): Promise<GPUDevice> {
   if (adapter === null) {
     throw new SplitComputeError('no_webgpu', 'This browser has no WebGPU here: it offers no GPU.')
   }
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits
   try {
-    return await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } })
+    return await adapter.requestDevice({
+      requiredFeatures: adapter.features.has('subgroups') ? ['subgroups'] : [],
+      requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
+    })
   } catch (cause) {
     throw new SplitComputeError(
       'no_webgpu',

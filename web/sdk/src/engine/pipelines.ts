@@ -1,10 +1,25 @@
-import type { Activation } from '../client/manifest'
-import attention from './kernels/attention.wgsl'
+import type { Activation, Dtype, Mask } from '../client/manifest'
+import activation from './kernels/activation.wgsl'
+import attentionParams from './kernels/attention_params.wgsl'
+import attentionPlain from './kernels/attention_plain.wgsl'
+import attentionTile from './kernels/attention_tile.wgsl'
 import embedding from './kernels/embedding.wgsl'
-import layerNorm from './kernels/layer_norm.wgsl'
-import matmul from './kernels/matmul.wgsl'
+import headsAligned from './kernels/heads_aligned.wgsl'
+import headsAny from './kernels/heads_any.wgsl'
+import linear from './kernels/linear.wgsl'
+import matmulPlain from './kernels/matmul_plain.wgsl'
+import matmulRow from './kernels/matmul_row.wgsl'
+import matmulRowSubgroups from './kernels/matmul_row_subgroups.wgsl'
+import matmulTile from './kernels/matmul_tile.wgsl'
 import pool from './kernels/pool.wgsl'
+import residualNorm from './kernels/residual_norm.wgsl'
+import sum from './kernels/sum.wgsl'
 import unpack from './kernels/unpack.wgsl'
+import weightsF16 from './kernels/weights_f16.wgsl'
+import weightsF32 from './kernels/weights_f32.wgsl'
+import weightsQ4 from './kernels/weights_q4.wgsl'
+import weightsQ8 from './kernels/weights_q8.wgsl'
+import { type AttentionVariant, MATMULS, type MatmulName, type MatmulVariant } from './variants'
 
 /** Bytes of one dispatch's constants; the alignment that WebGPU guarantees for dynamic offsets. */
 export const UNIFORM_SLOT = 256
@@ -16,66 +31,127 @@ const ACTIVATIONS: Readonly<Record<Activation | 'none', number>> = {
   relu: 3,
 }
 
+const WEIGHTS: Readonly<Record<Dtype, string>> = {
+  f32: weightsF32,
+  f16: weightsF16,
+  q8: weightsQ8,
+  q4: weightsQ4,
+}
+
 /** One kernel, specialised, with the layout that its bind groups follow. */
 export interface Kernel {
+  readonly name: string
   readonly pipeline: GPUComputePipeline
   readonly layout: GPUBindGroupLayout
 }
 
-export interface MatmulVariant {
-  readonly f16: boolean
+export interface MatmulOptions {
+  readonly variant: MatmulName
+  readonly dtype: Dtype
+  /** Rows of f32 weights that do not start at a multiple of 16 bytes. */
   readonly unaligned: boolean
-  readonly activation: Activation | 'none'
-  readonly accumulate: boolean
+  /** `undefined` for the bare sums. */
+  readonly epilogue: Activation | 'none' | undefined
+}
+
+interface Source {
+  readonly name: string
+  /** One letter a binding behind the constants: `r` for what is read, `w` for what is written. */
+  readonly access: string
+  readonly constants: Readonly<Record<string, number | boolean>>
+  readonly parts: readonly string[]
+  readonly subgroups?: boolean
 }
 
 /** The kernels of one device, each compiled once and without blocking the page. */
 export class Pipelines {
   readonly #kernels = new Map<string, Promise<Kernel>>()
-  readonly #layouts = new Map<number, GPUBindGroupLayout>()
-  readonly #modules = new Map<string, GPUShaderModule>()
+  readonly #layouts = new Map<string, GPUBindGroupLayout>()
 
   constructor(readonly device: GPUDevice) {}
 
-  matmul({ f16, unaligned, activation, accumulate }: MatmulVariant): Promise<Kernel> {
-    return this.#kernel('matmul', matmul, 3, {
-      F16: Number(f16),
-      UNALIGNED: Number(unaligned),
-      ACTIVATION: ACTIVATIONS[activation],
-      ACCUMULATE: Number(accumulate),
+  matmul({ variant, dtype, unaligned, epilogue }: MatmulOptions): Promise<Kernel> {
+    const shape: MatmulVariant = MATMULS[variant]
+    const shared = {
+      UNALIGNED: unaligned,
+      BIAS: epilogue !== undefined,
+      ACTIVATION: ACTIVATIONS[epilogue ?? 'none'],
+    }
+    const source = {
+      name: `${variant} ${dtype}`,
+      access: dtype === 'q8' || dtype === 'q4' ? 'rrrwr' : 'rrrw',
+      parts: [linear, WEIGHTS[dtype], activation],
+    }
+    switch (shape.kind) {
+      case 'row':
+        return this.#kernel({
+          ...source,
+          constants: { ...shared, THREADS: shape.threads, LANES: shape.lanes, COLUMNS: shape.columns },
+          parts: [...source.parts, shape.subgroups ? matmulRowSubgroups : matmulRow],
+          subgroups: shape.subgroups,
+        })
+      case 'tile':
+        return this.#kernel({
+          ...source,
+          constants: {
+            ...shared,
+            TILE_ROWS: shape.tileRows,
+            TILE_COLUMNS: shape.tileColumns,
+            ROWS: shape.rows,
+            COLUMNS: shape.columns,
+            DEPTH: shape.depth,
+          },
+          parts: [...source.parts, matmulTile],
+        })
+      case 'plain':
+        return this.#kernel({ ...source, constants: shared, parts: [...source.parts, matmulPlain] })
+    }
+  }
+
+  sum(epilogue: Activation | 'none'): Promise<Kernel> {
+    const constants = { ACTIVATION: ACTIVATIONS[epilogue] }
+    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, sum] })
+  }
+
+  /** @param lanes threads of a row */
+  residualNorm(post: boolean, lanes: number): Promise<Kernel> {
+    const constants = { POST: post, LANES: lanes }
+    return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts: [residualNorm] })
+  }
+
+  attention(variant: AttentionVariant, headSize: number, mask: Mask): Promise<Kernel> {
+    const heads = headSize % 4 === 0 ? headsAligned : headsAny
+    const tile = variant.kind === 'tile'
+    return this.#kernel({
+      name: 'attention',
+      access: 'rrw',
+      constants: {
+        QUADS: Math.ceil(headSize / 4),
+        CAUSAL: mask === 'causal',
+        ...(tile ? { QUERIES: variant.queries, KEYS: variant.keys } : {}),
+      },
+      parts: [attentionParams, heads, tile ? attentionTile : attentionPlain],
     })
   }
 
-  layerNorm(): Promise<Kernel> {
-    return this.#kernel('layer_norm', layerNorm, 3, {})
-  }
-
-  attention(): Promise<Kernel> {
-    return this.#kernel('attention', attention, 2, {})
-  }
-
-  embedding(f16: boolean): Promise<Kernel> {
-    return this.#kernel('embedding', embedding, 3, { F16: Number(f16) })
+  embedding(f16: boolean, types: boolean): Promise<Kernel> {
+    const constants = { F16: f16, TYPES: types }
+    return this.#kernel({ name: 'embedding', access: 'rrrrw', constants, parts: [embedding] })
   }
 
   unpack(f16: boolean): Promise<Kernel> {
-    return this.#kernel('unpack', unpack, 1, { F16: Number(f16) })
+    return this.#kernel({ name: 'unpack', access: 'rw', constants: { F16: f16 }, parts: [unpack] })
   }
 
   pool(): Promise<Kernel> {
-    return this.#kernel('pool', pool, 2, {})
+    return this.#kernel({ name: 'pool', access: 'rrw', constants: {}, parts: [pool] })
   }
 
-  #kernel(
-    name: string,
-    code: string,
-    inputs: number,
-    constants: Readonly<Record<string, number>>,
-  ): Promise<Kernel> {
-    const key = `${name} ${Object.values(constants).join(' ')}`
+  #kernel(source: Source): Promise<Kernel> {
+    const key = [source.name, ...Object.values(source.constants)].join(' ')
     let kernel = this.#kernels.get(key)
     if (kernel === undefined) {
-      kernel = this.#compile(name, code, inputs, constants)
+      kernel = this.#compile(key, source)
       // Whoever runs it sees the failure; one that nobody awaits yet must not be reported as unhandled.
       kernel.catch(() => undefined)
       this.#kernels.set(key, kernel)
@@ -83,43 +159,41 @@ export class Pipelines {
     return kernel
   }
 
-  async #compile(
-    name: string,
-    code: string,
-    inputs: number,
-    constants: Readonly<Record<string, number>>,
-  ): Promise<Kernel> {
-    let module = this.#modules.get(name)
-    if (module === undefined) {
-      module = this.device.createShaderModule({ label: name, code })
-      this.#modules.set(name, module)
-    }
-    const layout = this.#layout(inputs)
+  async #compile(name: string, { access, constants, parts, subgroups }: Source): Promise<Kernel> {
+    const code = [
+      ...(subgroups === true ? ['enable subgroups;'] : []),
+      ...Object.entries(constants).map(([key, value]) =>
+        typeof value === 'boolean' ? `const ${key} = ${value};` : `const ${key} = ${value}u;`,
+      ),
+      ...parts,
+    ].join('\n')
+    const module = this.device.createShaderModule({ label: name, code })
+    const layout = this.#layout(access)
     const pipeline = await this.device.createComputePipelineAsync({
       label: name,
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: 'main', constants },
+      compute: { module, entryPoint: 'main' },
     })
-    return { pipeline, layout }
+    return { name, pipeline, layout }
   }
 
-  /** Every kernel binds its constants, then what it reads, then what it writes. */
-  #layout(inputs: number): GPUBindGroupLayout {
-    let layout = this.#layouts.get(inputs)
+  /** Explicit: a layout that a pipeline infers fits no other pipeline, and keeps drivers from sharing compiled code. */
+  #layout(access: string): GPUBindGroupLayout {
+    let layout = this.#layouts.get(access)
     if (layout === undefined) {
-      const entries: GPUBindGroupLayoutEntry[] = [
-        {
-          binding: 0,
-          visibility: GPUShaderStage.COMPUTE,
-          buffer: { type: 'uniform', hasDynamicOffset: true },
-        },
-      ]
-      for (let binding = 1; binding <= inputs + 1; binding++) {
-        const type = binding <= inputs ? 'read-only-storage' : 'storage'
-        entries.push({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })
+      const visibility = GPUShaderStage.COMPUTE
+      const buffers = Array.from(access, (letter, i) => ({
+        binding: i + 1,
+        visibility,
+        buffer: { type: letter === 'w' ? 'storage' : 'read-only-storage' } as const,
+      }))
+      const constants = {
+        binding: 0,
+        visibility,
+        buffer: { type: 'uniform', hasDynamicOffset: true } as const,
       }
-      layout = this.device.createBindGroupLayout({ entries })
-      this.#layouts.set(inputs, layout)
+      layout = this.device.createBindGroupLayout({ entries: [constants, ...buffers] })
+      this.#layouts.set(access, layout)
     }
     return layout
   }

@@ -9,39 +9,54 @@ export function f32Bits(value: number): number {
   return words[0] ?? 0
 }
 
+export type Grid = readonly [x: number, y?: number, z?: number]
+
 interface Dispatch {
   readonly kernel: Kernel
   readonly group: GPUBindGroup
-  readonly groups: readonly [number, number]
+  readonly grid: Grid
 }
 
-/** The dispatches of one run in order, each with constants in a uniform slot of its own. */
+/** The dispatches of one run in order, each with constants in a uniform slot of its own, cut into slices to submit. */
 export class Recording {
   readonly #dispatches: Dispatch[] = []
-  readonly #constants: number[][] = []
+  readonly #constants: (readonly number[])[] = []
+  readonly #sliceEnds: number[] = []
 
-  add(kernel: Kernel, group: GPUBindGroup, constants: number[], groups: readonly [number, number]): void {
-    this.#dispatches.push({ kernel, group, groups })
+  add(kernel: Kernel, group: GPUBindGroup, constants: readonly number[], grid: Grid): void {
+    this.#dispatches.push({ kernel, group, grid })
     this.#constants.push(constants)
   }
 
-  /** Bytes of uniforms that `encode` writes. */
-  get uniformBytes(): number {
-    return this.#dispatches.length * UNIFORM_SLOT
+  /** What is added from here on is submitted on its own. */
+  endSlice(): void {
+    this.#sliceEnds.push(this.#dispatches.length)
   }
 
-  encode(device: GPUDevice, uniforms: GPUBuffer, encoder: GPUCommandEncoder): void {
-    const slots = new Uint32Array(this.uniformBytes / 4)
+  get dispatches(): number {
+    return this.#dispatches.length
+  }
+
+  /** Writes the constants, and gives an encoder for each slice with its dispatches in one pass. */
+  encode(device: GPUDevice, uniforms: GPUBuffer): GPUCommandEncoder[] {
+    const slots = new Uint32Array((this.#dispatches.length * UNIFORM_SLOT) / 4)
     for (const [i, constants] of this.#constants.entries()) {
       slots.set(constants, (i * UNIFORM_SLOT) / 4)
     }
     device.queue.writeBuffer(uniforms, 0, slots)
-    const pass = encoder.beginComputePass()
-    for (const [i, { kernel, group, groups }] of this.#dispatches.entries()) {
-      pass.setPipeline(kernel.pipeline)
-      pass.setBindGroup(0, group, [i * UNIFORM_SLOT])
-      pass.dispatchWorkgroups(groups[0], groups[1])
-    }
-    pass.end()
+    let begin = 0
+    return [...this.#sliceEnds, this.#dispatches.length].map((end) => {
+      const encoder = device.createCommandEncoder()
+      const pass = encoder.beginComputePass()
+      for (let i = begin; i < end; i++) {
+        const { kernel, group, grid } = this.#dispatches[i] as Dispatch
+        pass.setPipeline(kernel.pipeline)
+        pass.setBindGroup(0, group, [i * UNIFORM_SLOT])
+        pass.dispatchWorkgroups(...grid)
+      }
+      pass.end()
+      begin = end
+      return encoder
+    })
   }
 }

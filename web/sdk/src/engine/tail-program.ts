@@ -1,39 +1,63 @@
-import type { Dtype, Manifest } from '../client/manifest'
-import { storedColumns } from '../shards/unit-layout'
-import type { Run, TailBatch } from './batch'
-import { type Kernel, type MatmulVariant, type Pipelines, UNIFORM_SLOT } from './pipelines'
-import { f32Bits, Recording } from './recording'
+import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
+import { shardDtype, storedColumns } from '../shards/unit-layout'
+import type { Activations } from './batch'
+import { BindGroups } from './bind-groups'
+import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { f32Bits, type Grid, Recording } from './recording'
 import type { UnitBuffers } from './unit-buffers'
+import {
+  type AttentionVariant,
+  chooseAttention,
+  chooseMatmul,
+  type DeviceTraits,
+  describeAttention,
+  describeMatmul,
+  deviceTraits,
+  type ForcedVariants,
+  MATMULS,
+  type MatmulVariant,
+  sliceCount,
+} from './variants'
 import { rowStride, type Workspace } from './workspace'
 
-/** Dispatches of a layer, and at most those around the layers when the tables are whole. */
-const LAYER_DISPATCHES = 7
+/** Dispatches of a layer at most, and those around the layers when the tables are whole. */
+const LAYER_DISPATCHES = 9
 const OTHER_DISPATCHES = 64
 
 const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
 
-/** Columns and rows of outputs that one workgroup of the matmul computes. */
-const MATMUL_COLUMNS = 64
-const MATMUL_ROWS = 16
+/** Rows that `describe` tells the matmul of. */
+const DESCRIBED_ROWS = [1, 16, 64, 256]
+
+/** What one run computes: whole sequences through a range of layers. */
+export interface RunSpan {
+  /** Tokens of each sequence. */
+  readonly lengths: readonly number[]
+  /** Token ids, where the span begins with the embeddings; else the rows that layer `from` is given. */
+  readonly input: Int32Array | Activations
+  readonly from: number
+  /** Layers `[from, to)` run. */
+  readonly to: number
+  /** Whether the final LayerNorm follows, where the model has one. */
+  readonly final: boolean
+}
 
 export interface RunTarget {
-  readonly batch: TailBatch
-  readonly run: Run
   readonly unit: (name: string) => UnitBuffers
   readonly workspace: Workspace
   readonly uniforms: GPUBuffer
-  /** Rows of `resultStride` floats, a row for each sequence of the batch, or for each token without pooling. */
-  readonly results: GPUBuffer
-  readonly encoder: GPUCommandEncoder
+  /** Layers that one submit takes. */
+  readonly sliceLayers: number
 }
 
-interface Kernels {
-  readonly plain: Kernel
-  readonly activated: Kernel
-  readonly accumulated: Kernel
-  readonly down: Kernel
-  readonly layerNorm: Kernel
+/** Every kernel that runs of one shape take. */
+export interface RunKernels {
+  readonly matmul: MatmulVariant
+  readonly attentionVariant: AttentionVariant
+  readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
+  readonly sum: (epilogue: Activation | 'none') => Kernel
   readonly attention: Kernel
+  readonly residualNorm: Kernel
   readonly embedding: Kernel
   readonly unpackF16: Kernel
   readonly unpackF32: Kernel
@@ -42,6 +66,7 @@ interface Kernels {
 
 interface Linear {
   readonly weight: GPUBufferBinding
+  readonly scales: GPUBufferBinding | undefined
   readonly bias: GPUBufferBinding
   readonly in: number
   readonly out: number
@@ -49,13 +74,18 @@ interface Linear {
 
 /** What the manifest's description of a model comes to as dispatches. */
 export class TailProgram {
-  #kernels: Kernels | undefined
+  readonly groups: BindGroups
+  readonly #traits: DeviceTraits
 
   constructor(
-    private readonly pipelines: Pipelines,
-    private readonly manifest: Manifest,
-    private readonly dtype: Dtype,
-  ) {}
+    readonly pipelines: Pipelines,
+    readonly manifest: Manifest,
+    readonly dtype: Dtype,
+    private readonly forced: ForcedVariants,
+  ) {
+    this.groups = new BindGroups(pipelines.device)
+    this.#traits = deviceTraits(pipelines.device)
+  }
 
   /** Uniform slots that the largest run takes. */
   get mostDispatches(): number {
@@ -63,35 +93,63 @@ export class TailProgram {
   }
 
   /** Floats from one result to the next. */
-  resultStride(pooling: TailBatch['pooling']): number {
+  resultStride(pooling: Pooling | 'none'): number {
     return pooling === 'none' ? rowStride(this.manifest.hiddenSize) : this.manifest.hiddenSize
   }
 
-  async compile(): Promise<void> {
-    const { hiddenSize, layer } = this.manifest
-    const f16 = this.dtype === 'f16'
-    const matmul = (columns: number, rest: Pick<MatmulVariant, 'activation' | 'accumulate'>) =>
-      this.pipelines.matmul({ f16, unaligned: !f16 && columns % 4 !== 0, ...rest })
-    const [plain, activated, accumulated, down, layerNorm, attention, embedding, unpackF16, unpackF32, pool] =
-      await Promise.all([
-        matmul(hiddenSize, { activation: 'none', accumulate: false }),
-        matmul(hiddenSize, { activation: layer.mlp.activation, accumulate: false }),
-        matmul(hiddenSize, { activation: 'none', accumulate: true }),
-        matmul(layer.mlp.innerSize, { activation: 'none', accumulate: true }),
-        this.pipelines.layerNorm(),
-        this.pipelines.attention(),
-        this.pipelines.embedding(f16),
-        this.pipelines.unpack(true),
-        this.pipelines.unpack(false),
-        this.pipelines.pool(),
-      ])
-    this.#kernels = {
-      plain,
-      activated,
-      accumulated,
-      down,
-      layerNorm,
-      attention,
+  /** The variant that each kernel takes on this device. */
+  describe(): Record<string, string> {
+    const { headSize } = this.manifest.layer.attention
+    const described: Record<string, string> = {}
+    for (const rows of DESCRIBED_ROWS) {
+      described[`matmul of ${rows} rows`] = describeMatmul(chooseMatmul(rows, this.#traits, this.forced))
+      described[`attention of ${rows} tokens`] = describeAttention(
+        chooseAttention(rows, headSize, this.#traits, this.forced),
+      )
+    }
+    return described
+  }
+
+  /** Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens. */
+  async kernels(rows: number, longest: number): Promise<RunKernels> {
+    const { pipelines, dtype } = this
+    const { hiddenSize, layer, embeddings } = this.manifest
+    const { attention, mlp, norm } = layer
+    const variant = chooseMatmul(rows, this.#traits, this.forced)
+    const matmul: MatmulVariant = MATMULS[variant]
+    const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
+    const linears = new Map<string, Kernel>()
+    const sums = new Map<string, Kernel>()
+    const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
+      const unaligned = dtype === 'f32' && columns % 4 !== 0
+      linears.set(`${columns} ${epilogue}`, await pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+    }
+    const sum = async (epilogue: Activation | 'none') => {
+      sums.set(epilogue, await pipelines.sum(epilogue))
+    }
+    const whole =
+      matmul.kind === 'tile'
+        ? [sum('none'), sum(mlp.activation)]
+        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
+    const f16 = shardDtype('embeddings', dtype) === 'f16'
+    const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
+      pipelines.attention(attentionVariant, attention.headSize, attention.mask),
+      pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
+      pipelines.embedding(f16, embeddings.types !== undefined),
+      pipelines.unpack(true),
+      pipelines.unpack(false),
+      pipelines.pool(),
+      linear(hiddenSize, undefined),
+      linear(mlp.innerSize, undefined),
+      ...whole,
+    ])
+    return {
+      matmul,
+      attentionVariant,
+      linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
+      sum: (epilogue) => found(sums, epilogue),
+      attention: attentionKernel,
+      residualNorm,
       embedding,
       unpackF16,
       unpackF32,
@@ -99,201 +157,342 @@ export class TailProgram {
     }
   }
 
-  /** Writes the run's inputs and records its dispatches. Everything it needs is compiled and on the device. */
-  encode(target: RunTarget): void {
-    const kernels = this.#kernels
-    if (kernels === undefined) {
-      throw new Error('compile() comes before encode().')
-    }
-    const { batch, run, workspace, uniforms, results, encoder } = target
-    const { device } = this.pipelines
-    const encoding = new RunEncoding(device, this.manifest, this.dtype, kernels, target)
+  /** Writes the run's inputs and records its dispatches. Everything that it needs is on the device. */
+  encode(span: RunSpan, kernels: RunKernels, target: RunTarget): RunEncoding {
+    const encoding = new RunEncoding(this, span, kernels, target)
     encoding.input()
-    for (let k = batch.cut; k < this.manifest.layers; k++) {
+    for (let k = span.from; k < span.to; k++) {
+      if (k > span.from && (k - span.from) % target.sliceLayers === 0) {
+        encoding.recording.endSlice()
+      }
       encoding.layer(k)
     }
-    encoding.finalNorm()
-    if (batch.pooling !== 'none') {
-      encoding.pool(batch.pooling)
-    }
-    encoding.recording.encode(device, uniforms, encoder)
-    if (batch.pooling === 'none') {
-      const rowBytes = this.resultStride('none') * 4
-      const bytes = run.tokens * rowBytes
-      encoder.copyBufferToBuffer(workspace.normed, 0, results, run.firstToken * rowBytes, bytes)
-    }
+    encoding.end()
+    return encoding
   }
 }
 
+function found(kernels: ReadonlyMap<string, Kernel>, key: string): Kernel {
+  const kernel = kernels.get(key)
+  if (kernel === undefined) {
+    throw new Error(`No kernel was compiled for ${key}.`)
+  }
+  return kernel
+}
+
 /** One run on its way into a recording. */
-class RunEncoding {
+export class RunEncoding {
   readonly recording = new Recording()
   readonly #h: number
+  readonly #post: boolean
+  readonly #rows: number
+  readonly #device: GPUDevice
+  #blocks = 0
 
   constructor(
-    private readonly device: GPUDevice,
-    private readonly manifest: Manifest,
-    private readonly dtype: Dtype,
-    private readonly kernels: Kernels,
+    private readonly program: TailProgram,
+    private readonly span: RunSpan,
+    private readonly kernels: RunKernels,
     private readonly target: RunTarget,
   ) {
-    this.#h = manifest.hiddenSize
+    const { hiddenSize, layer } = program.manifest
+    this.#h = hiddenSize
+    this.#post = layer.norm.order === 'post'
+    this.#rows = span.lengths.reduce((sum, length) => sum + length, 0)
+    this.#device = program.pipelines.device
+  }
+
+  /** Where the span's result lies, rows of `rowStride(hiddenSize)` floats. */
+  get output(): GPUBuffer {
+    const { hidden, normed } = this.target.workspace
+    return this.#finalNorm && !this.#post ? normed : hidden
   }
 
   /** Fills the residual stream, and what tells the sequences apart. */
   input(): void {
-    const { batch, run, workspace } = this.target
-    const starts: number[] = []
-    const sequences: number[] = []
-    for (const length of run.lengths) {
-      const start = starts.length
-      sequences.push(start, length)
-      for (let i = 0; i < length; i++) {
-        starts.push(start)
-      }
-    }
-    this.device.queue.writeBuffer(workspace.starts, 0, new Uint32Array(starts))
-    this.device.queue.writeBuffer(workspace.sequences, 0, new Uint32Array(sequences))
-    if (batch.hidden === undefined) {
-      this.#embed(starts)
+    this.#sequences()
+    const { input, from, to } = this.span
+    if (input instanceof Int32Array) {
+      this.#embed(input)
     } else {
-      this.#unpack(batch.hidden)
+      this.#unpack(input)
+    }
+    const { layer } = this.program.manifest
+    if (this.#post) {
+      return
+    }
+    if (from < to) {
+      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon, undefined, 0)
+    } else if (this.#finalNorm) {
+      this.#finish(undefined, 0)
     }
   }
 
   layer(k: number): void {
-    const { attention, mlp, norm } = this.manifest.layer
+    const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
-    const unit = this.target.unit(`layer.${k}`)
-    const { kernels } = this
+    const name = `layer.${k}`
+    const input = this.#post ? workspace.hidden : workspace.normed
     const h = this.#h
-    const linear = (name: string, out: number, columns: number): Linear => ({
+    this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
+    this.#attend(attention.scales[k] ?? Number.NaN)
+    const out = this.#weights(name, 'attention.out', h, h)
+    const outSlices = this.#project(`${name}.attention.out`, out, workspace.attended)
+    const between = this.#post ? 'attention.norm' : 'mlp.norm'
+    this.#norm(name, between, norm.epsilon, out.bias, outSlices)
+    const up = this.#weights(name, 'mlp.up', mlp.innerSize, h)
+    this.#linear(name, up, input, workspace.inner, mlp.activation)
+    const down = this.#weights(name, 'mlp.down', h, mlp.innerSize)
+    const downSlices = this.#project(`${name}.mlp.down`, down, workspace.inner)
+    if (this.#post) {
+      this.#norm(name, 'mlp.norm', norm.epsilon, down.bias, downSlices)
+    } else if (k + 1 < this.span.to) {
+      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down.bias, downSlices, name)
+    } else {
+      this.#finish(down.bias, downSlices)
+    }
+  }
+
+  /** The final LayerNorm of a model whose layers end with one of their own. */
+  end(): void {
+    const { final } = this.program.manifest
+    if (this.#post && this.#finalNorm && final !== undefined) {
+      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
+    }
+  }
+
+  pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
+    const { kernels, target } = this
+    const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
+    const group = this.program.groups.create(kernels.pool, target.uniforms, [
+      target.workspace.sequences,
+      this.output,
+      results,
+    ])
+    this.recording.add(kernels.pool, group, constants, [this.span.lengths.length])
+  }
+
+  get #finalNorm(): boolean {
+    return this.span.final && this.program.manifest.final !== undefined
+  }
+
+  /** The end of a span of a model whose LayerNorms come first: the residual sum, and the final LayerNorm where it belongs. */
+  #finish(bias: GPUBufferBinding | undefined, slices: number): void {
+    const { final, layer } = this.program.manifest
+    const last = `layer.${this.span.to - 1}`
+    if (this.#finalNorm && final !== undefined) {
+      this.#norm('final', 'norm', final.norm.epsilon, bias, slices, last)
+    } else {
+      // The kernel that adds also normalises; nobody reads that here.
+      this.#norm(last, 'attention.norm', layer.norm.epsilon, bias, slices, `${last} end`)
+    }
+  }
+
+  #sequences(): void {
+    const { attentionVariant } = this.kernels
+    const { workspace } = this.target
+    const { mask } = this.program.manifest.layer.attention
+    const step = attentionVariant.kind === 'tile' ? attentionVariant.queries : 1
+    const sequences: number[] = []
+    const blocks: number[] = []
+    let start = 0
+    for (const length of this.span.lengths) {
+      sequences.push(start, length)
+      const end = start + length
+      for (let query = start; query < end; query += step) {
+        const count = Math.min(step, end - query)
+        blocks.push(query, count, start, mask === 'causal' ? query + count : end)
+      }
+      start = end
+    }
+    this.#blocks = blocks.length / 4
+    this.#device.queue.writeBuffer(workspace.sequences, 0, new Uint32Array(sequences))
+    this.#device.queue.writeBuffer(workspace.blocks, 0, new Uint32Array(blocks))
+  }
+
+  #embed(tokens: Int32Array): void {
+    const { workspace } = this.target
+    const { embeddings } = this.program.manifest
+    const ids = new Uint32Array(tokens.length * 2)
+    let t = 0
+    for (const length of this.span.lengths) {
+      for (let position = 0; position < length; position++, t++) {
+        ids[2 * t] = tokens[t] ?? 0
+        ids[2 * t + 1] = position
+      }
+    }
+    this.#device.queue.writeBuffer(workspace.ids, 0, ids)
+    const unit = this.target.unit('embeddings')
+    const positions = unit.tensor('positions')
+    const types = embeddings.types === undefined ? positions : unit.tensor('types')
+    for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
+      this.#add(
+        `embeddings.${i}`,
+        this.kernels.embedding,
+        () => [workspace.ids, binding, positions, types, workspace.hidden],
+        [this.#h, firstRow, rows, rowStride(this.#h)],
+        [this.#rows],
+      )
+    }
+    if (embeddings.norm !== undefined) {
+      this.#norm('embeddings', 'norm', embeddings.norm.epsilon, undefined, 0)
+    }
+  }
+
+  #unpack(hidden: Activations): void {
+    const { workspace } = this.target
+    const rowBytes = this.#h * (hidden.dtype === 'f16' ? 2 : 4)
+    // Queue writes are multiples of 4 bytes; an odd number of halves is not.
+    const padded = new Uint8Array(Math.ceil((this.#rows * rowBytes) / 4) * 4)
+    padded.set(hidden.bytes)
+    this.#device.queue.writeBuffer(workspace.message, 0, padded)
+    this.#add(
+      'unpack',
+      hidden.dtype === 'f16' ? this.kernels.unpackF16 : this.kernels.unpackF32,
+      () => [workspace.message, workspace.hidden],
+      [this.#h, rowStride(this.#h)],
+      [this.#rows],
+    )
+  }
+
+  #weights(unitName: string, name: string, out: number, columns: number): Linear & { name: string } {
+    const unit = this.target.unit(unitName)
+    const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
+    return {
+      name,
       weight: unit.tensor(`${name}.weight`),
+      scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
       bias: unit.tensor(`${name}.bias`),
       in: columns,
       out,
-    })
-    this.#norm(unit, 'attention.norm', norm.epsilon)
-    this.#matmul(kernels.plain, linear('attention.qkv', 3 * h, h), workspace.normed, workspace.qkv)
-    this.#attend(attention.scales[k] ?? Number.NaN)
-    this.#matmul(kernels.accumulated, linear('attention.out', h, h), workspace.attended, workspace.hidden)
-    this.#norm(unit, 'mlp.norm', norm.epsilon)
-    this.#matmul(kernels.activated, linear('mlp.up', mlp.innerSize, h), workspace.normed, workspace.inner)
-    this.#matmul(kernels.down, linear('mlp.down', h, mlp.innerSize), workspace.inner, workspace.hidden)
-  }
-
-  finalNorm(): void {
-    this.#norm(this.target.unit('final'), 'norm', this.manifest.finalNormEpsilon)
-  }
-
-  pool(kind: keyof typeof POOLING_KINDS): void {
-    const { batch, run, workspace, results } = this.target
-    this.#add(
-      this.kernels.pool,
-      [workspace.sequences, workspace.normed],
-      results,
-      [this.#h, rowStride(this.#h), run.firstSequence, POOLING_KINDS[kind], Number(batch.normalize)],
-      [run.lengths.length, 1],
-    )
-  }
-
-  #embed(starts: readonly number[]): void {
-    const { batch, run, workspace } = this.target
-    const ids = new Uint32Array(run.tokens * 2)
-    for (const [i, start] of starts.entries()) {
-      ids[2 * i] = batch.tokens[run.firstToken + i] ?? 0
-      ids[2 * i + 1] = i - start
     }
-    this.device.queue.writeBuffer(workspace.ids, 0, ids)
-    const unit = this.target.unit('embeddings')
-    const positions = unit.tensor('positions')
-    for (const { binding, firstRow, rows } of unit.pieces('tokens')) {
-      this.#add(
-        this.kernels.embedding,
-        [workspace.ids, binding, positions],
+  }
+
+  /** hidden += slices + bias, then the LayerNorm; `before` tells apart what runs before the same LayerNorm. */
+  #norm(
+    unitName: string,
+    name: string,
+    epsilon: number,
+    bias: GPUBufferBinding | undefined,
+    slices: number,
+    before = '',
+  ): void {
+    const { workspace } = this.target
+    const unit = this.target.unit(unitName)
+    const weight = unit.tensor(`${name}.weight`)
+    this.#add(
+      `${unitName}.${name} ${before} ${slices > 0}`,
+      this.kernels.residualNorm,
+      () => [
+        workspace.partials,
+        bias ?? weight,
+        weight,
+        unit.tensor(`${name}.bias`),
         workspace.hidden,
-        [this.#h, firstRow, rows, rowStride(this.#h)],
-        [run.tokens, 1],
-      )
-    }
-  }
-
-  #unpack(hidden: NonNullable<TailBatch['hidden']>): void {
-    const { run, workspace } = this.target
-    const rowBytes = this.#h * (hidden.dtype === 'f16' ? 2 : 4)
-    const begin = run.firstToken * rowBytes
-    const bytes = run.tokens * rowBytes
-    // Queue writes are multiples of 4 bytes; an odd number of halves is not.
-    const padded = new Uint8Array(Math.ceil(bytes / 4) * 4)
-    padded.set(hidden.bytes.subarray(begin, begin + bytes))
-    this.device.queue.writeBuffer(workspace.message, 0, padded)
-    this.#add(
-      hidden.dtype === 'f16' ? this.kernels.unpackF16 : this.kernels.unpackF32,
-      [workspace.message],
-      workspace.hidden,
-      [this.#h, rowStride(this.#h)],
-      [run.tokens, 1],
-    )
-  }
-
-  #norm(unit: UnitBuffers, name: string, epsilon: number): void {
-    const { run, workspace } = this.target
-    this.#add(
-      this.kernels.layerNorm,
-      [workspace.hidden, unit.tensor(`${name}.weight`), unit.tensor(`${name}.bias`)],
-      workspace.normed,
-      [this.#h, rowStride(this.#h), f32Bits(epsilon)],
-      [run.tokens, 1],
+        workspace.normed,
+      ],
+      [this.#rows, this.#h, slices, rowStride(this.#h), f32Bits(epsilon)],
+      [this.#rows],
     )
   }
 
   #attend(scale: number): void {
-    const { run, workspace } = this.target
-    const { heads, headSize } = this.manifest.layer.attention
+    const { workspace } = this.target
+    const { heads, headSize } = this.program.manifest.layer.attention
+    const plain = this.kernels.attentionVariant.kind === 'plain'
     this.#add(
+      'attention',
       this.kernels.attention,
-      [workspace.starts, workspace.qkv],
-      workspace.attended,
-      [headSize, this.#h, rowStride(3 * this.#h), rowStride(this.#h), f32Bits(scale)],
-      [run.tokens, heads],
+      () => [workspace.blocks, workspace.qkv, workspace.attended],
+      [headSize, this.#h, rowStride(3 * this.#h), rowStride(this.#h), f32Bits(scale), 0],
+      [this.#blocks, plain ? Math.ceil(heads / 16) : heads],
     )
   }
 
-  #matmul(
-    kernel: Kernel,
-    { weight, bias, in: columns, out }: Linear,
+  /** output = epilogue(input x weight^T + bias) */
+  #linear(
+    unit: string,
+    weights: Linear & { name: string },
     input: GPUBuffer,
     output: GPUBuffer,
+    epilogue: Activation | 'none',
   ): void {
-    const { run } = this.target
-    const stored = storedColumns(columns, this.dtype)
-    // An f16 step is one vec4 of 16 bytes; unaligned f32 rows are addressed in words.
-    const f32Stride = stored % 4 === 0 ? stored / 4 : stored
-    const weightStride = this.dtype === 'f16' ? stored / 8 : f32Stride
+    const { workspace } = this.target
+    const key = `${unit}.${weights.name}`
+    if (this.kernels.matmul.kind !== 'tile') {
+      this.#matmul(key, this.kernels.linear(weights.in, epilogue), weights, input, output)
+      return
+    }
+    const slices = this.#project(key, weights, input)
+    const stride = rowStride(weights.out)
     this.#add(
-      kernel,
-      [input, weight, bias],
-      output,
-      [run.tokens, out, Math.ceil(columns / 8), weightStride, rowStride(columns) / 4, rowStride(out)],
-      [Math.ceil(out / MATMUL_COLUMNS), Math.ceil(run.tokens / MATMUL_ROWS)],
+      `${key} sum`,
+      this.kernels.sum(epilogue),
+      () => [workspace.partials, weights.bias, output],
+      [this.#rows, weights.out, slices, stride],
+      [Math.ceil(weights.out / 128), this.#rows],
     )
+  }
+
+  /** @returns how many slices of sums lie in `partials` */
+  #project(key: string, weights: Linear, input: GPUBuffer): number {
+    const kernel = this.kernels.linear(weights.in, undefined)
+    return this.#matmul(`${key} slices`, kernel, weights, input, this.target.workspace.partials)
+  }
+
+  #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
+    const { weight, scales, bias, in: columns, out } = weights
+    const { matmul } = this.kernels
+    const { dtype } = this.program
+    const stored = storedColumns(columns, dtype)
+    // A step is eight columns: two vec4s in f32, else one element of the binding. Unaligned f32 rows are addressed in words.
+    const f32Stride = stored % 4 === 0 ? stored / 4 : stored
+    const weightStride = dtype === 'f32' ? f32Stride : stored / 8
+    let steps = Math.ceil(columns / 8)
+    let sliceSteps = steps
+    let slices = 1
+    let grid: Grid
+    switch (matmul.kind) {
+      case 'row':
+        grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), this.#rows]
+        break
+      case 'plain':
+        grid = [Math.ceil(out / 64), Math.ceil(this.#rows / 16)]
+        break
+      case 'tile': {
+        const across = Math.ceil(out / matmul.tileColumns)
+        const down = Math.ceil(this.#rows / matmul.tileRows)
+        const stepsATile = matmul.depth / 8
+        steps = rowStride(columns) / 8
+        const wanted = sliceCount(across * down, steps)
+        sliceSteps = Math.ceil(steps / wanted / stepsATile) * stepsATile
+        slices = Math.ceil(steps / sliceSteps)
+        grid = [across, down, slices]
+      }
+    }
+    this.#add(
+      key,
+      kernel,
+      () => [input, weight, bias, output, ...(scales === undefined ? [] : [scales])],
+      [this.#rows, out, steps, weightStride, rowStride(columns) / 4, rowStride(out), sliceSteps, 0],
+      grid,
+    )
+    return slices
   }
 
   #add(
+    key: string,
     kernel: Kernel,
-    inputs: readonly (GPUBuffer | GPUBufferBinding)[],
-    output: GPUBuffer,
-    constants: number[],
-    groups: readonly [number, number],
+    resources: () => (GPUBuffer | GPUBufferBinding)[],
+    constants: readonly number[],
+    grid: Grid,
   ): void {
-    const bindings = [...inputs, output].map((input) => ('buffer' in input ? input : { buffer: input }))
-    const group = this.device.createBindGroup({
-      layout: kernel.layout,
-      entries: [
-        { binding: 0, resource: { buffer: this.target.uniforms, size: UNIFORM_SLOT } },
-        ...bindings.map((resource, i) => ({ binding: i + 1, resource })),
-      ],
-    })
-    this.recording.add(kernel, group, constants, groups)
+    const group = this.program.groups.get(key, kernel, this.target.uniforms, resources)
+    this.recording.add(kernel, group, constants, grid)
   }
+}
+
+/** Bytes of uniforms for so many dispatches. */
+export function uniformBytes(dispatches: number): number {
+  return dispatches * UNIFORM_SLOT
 }

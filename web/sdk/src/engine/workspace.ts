@@ -1,5 +1,6 @@
 import type { Manifest } from '../client/manifest'
 import { allocate } from './gpu'
+import { partialFloats } from './variants'
 
 /** Most tokens of one run, unless a single sequence is longer. */
 export const MOST_TOKENS = 2_048
@@ -7,9 +8,9 @@ export const MOST_TOKENS = 2_048
 /** Tokens for which the first workspace has room; it doubles from there. */
 const FEWEST_TOKENS = 64
 
-/** Floats from one row to the next: a matmul reads rows 8 at a time, and what pads them stays zero. */
+/** Floats from one row to the next: a matmul reads rows up to 32 at a time, and what pads them stays zero. */
 export function rowStride(columns: number): number {
-  return Math.ceil(columns / 8) * 8
+  return Math.ceil(columns / 32) * 32
 }
 
 /** Tokens for which there is room once `tokens` are needed and at most `most` are ever wanted. */
@@ -19,6 +20,20 @@ export function workspaceTokens(tokens: number, most: number): number {
     room *= 2
   }
   return Math.max(tokens, Math.min(room, most))
+}
+
+/** Most tokens, up to `most`, whose workspace takes at most `bytes`. */
+export function tokensWithin(manifest: Manifest, bytes: number, most: number): number {
+  let [fitting, tooMany] = [0, most + 1]
+  while (tooMany - fitting > 1) {
+    const middle = Math.floor((fitting + tooMany) / 2)
+    if (workspaceBytes(manifest, middle) <= bytes) {
+      fitting = middle
+    } else {
+      tooMany = middle
+    }
+  }
+  return fitting
 }
 
 /** Bytes of a workspace for so many tokens, all buffers together. */
@@ -36,8 +51,8 @@ function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
     message: rows(h),
     /** Pairs: token id, position. */
     ids: tokens * 8,
-    /** For each token the row at which its sequence starts. */
-    starts: tokens * 4,
+    /** Queries that attend together: first query, number of queries, first key, end of the keys. */
+    blocks: tokens * 16,
     /** Pairs: first row, number of rows. */
     sequences: tokens * 8,
     /** The residual stream. */
@@ -48,6 +63,8 @@ function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
     attended: rows(h),
     /** The MLP's inner activations. */
     inner: rows(layer.mlp.innerSize),
+    /** A matmul's sums, slice after slice of its inner dimension. */
+    partials: partialFloats(tokens, rowStride(Math.max(3 * h, layer.mlp.innerSize))) * 4,
   }
 }
 

@@ -1,6 +1,4 @@
 // Spreads the activations of a message, rows end to end, over rows of the workspace's stride.
-override F16: bool = false;
-
 struct Params {
   columns: u32,
   // In floats.

@@ -27,10 +27,10 @@ class SdkController {
     this.resources = resources;
   }
 
-  /** The SDK, one ES module. */
-  @Get("/splitcompute.js")
-  HttpResponse<byte[]> module() throws IOException {
-    Optional<InputStream> module = resources.getResourceAsStream("classpath:sdk/splitcompute.js");
+  /** The SDK, one ES module, and the files that it loads when they are wanted. */
+  @Get("/{file:splitcompute(-worker|-tokenizer)?\\.js}")
+  HttpResponse<byte[]> module(String file) throws IOException {
+    Optional<InputStream> module = resources.getResourceAsStream("classpath:sdk/" + file);
     if (module.isEmpty()) {
       return HttpResponse.notFound();
     }

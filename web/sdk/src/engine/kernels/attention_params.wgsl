@@ -1,0 +1,25 @@
+struct Params {
+  head_size: u32,
+  hidden_size: u32,
+  // In floats.
+  qkv_stride: u32,
+  output_stride: u32,
+  scale: f32,
+  // The row of `qkv` whose result is the first row of `output`.
+  first_row: u32,
+}
+
+// Queries of one sequence, and the keys that they may see.
+struct Block {
+  first_query: u32,
+  queries: u32,
+  first_key: u32,
+  end_key: u32,
+}
+
+// Finite, so that a difference of two masked scores is zero and not NaN.
+const MASKED: f32 = -1e30;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> blocks: array<Block>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;

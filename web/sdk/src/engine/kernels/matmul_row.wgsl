@@ -1,0 +1,36 @@
+// A few rows: LANES threads walk the inner dimension for COLUMNS outputs, and a workgroup has THREADS / LANES such teams. Neighbouring lanes
+// read neighbouring weights, and all of a team's reads are in flight together: this kernel is bound by memory alone.
+var<workgroup> partial: array<f32, THREADS * COLUMNS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let lane = thread % LANES;
+  let team = thread / LANES;
+  let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
+  let last = params.columns - 1u;
+  let row = group.y * params.input_stride;
+  var sums: array<f32, COLUMNS>;
+  for (var step = lane; step < params.steps; step += LANES) {
+    let low = input[row + 2u * step];
+    let high = input[row + 2u * step + 1u];
+    for (var c = 0u; c < COLUMNS; c++) {
+      let w = weights(min(column + c, last), step);
+      sums[c] += dot(low, w.low) + dot(high, w.high);
+    }
+  }
+  for (var c = 0u; c < COLUMNS; c++) {
+    partial[c * THREADS + thread] = sums[c];
+  }
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    workgroupBarrier();
+    if (lane < width) {
+      for (var c = 0u; c < COLUMNS; c++) {
+        partial[c * THREADS + thread] += partial[c * THREADS + thread + width];
+      }
+    }
+  }
+  workgroupBarrier();
+  if (lane < COLUMNS) {
+    store(group.y, column + lane, partial[lane * THREADS + team * LANES]);
+  }
+}

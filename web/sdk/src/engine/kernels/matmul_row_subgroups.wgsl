@@ -1,0 +1,40 @@
+// matmul_row with sums over subgroups, of any size up to LANES.
+var<workgroup> partial: array<f32, THREADS * COLUMNS>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_size) subgroup_size: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+  let lane = thread % LANES;
+  let team = thread / LANES;
+  let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
+  let last = params.columns - 1u;
+  let row = group.y * params.input_stride;
+  var sums: array<f32, COLUMNS>;
+  for (var step = lane; step < params.steps; step += LANES) {
+    let low = input[row + 2u * step];
+    let high = input[row + 2u * step + 1u];
+    for (var c = 0u; c < COLUMNS; c++) {
+      let w = weights(min(column + c, last), step);
+      sums[c] += dot(low, w.low) + dot(high, w.high);
+    }
+  }
+  for (var c = 0u; c < COLUMNS; c++) {
+    let sum = subgroupAdd(sums[c]);
+    if (subgroup_lane == 0u) {
+      partial[thread / subgroup_size * COLUMNS + c] = sum;
+    }
+  }
+  workgroupBarrier();
+  if (lane < COLUMNS) {
+    let subgroups = LANES / subgroup_size;
+    var sum = 0.0;
+    for (var i = 0u; i < subgroups; i++) {
+      sum += partial[(team * subgroups + i) * COLUMNS + lane];
+    }
+    store(group.y, column + lane, sum);
+  }
+}

@@ -1,0 +1,173 @@
+/** Shape of one way to multiply activations by weights. */
+export type MatmulVariant =
+  | {
+      readonly kind: 'row'
+      readonly threads: number
+      /** Threads along the inner dimension. */
+      readonly lanes: number
+      /** Outputs of such a team of lanes. */
+      readonly columns: number
+      readonly subgroups: boolean
+    }
+  | {
+      readonly kind: 'tile'
+      /** Outputs of a workgroup. */
+      readonly tileRows: number
+      readonly tileColumns: number
+      /** Outputs of a thread. */
+      readonly rows: number
+      readonly columns: number
+      /** Columns of the inner dimension that lie in workgroup memory at once. */
+      readonly depth: number
+    }
+  | { readonly kind: 'plain' }
+
+/** Shape of one way to attend; the one without tiles takes a token and a head a thread. */
+export type AttentionVariant =
+  | { readonly kind: 'tile'; readonly queries: number; readonly keys: number }
+  | { readonly kind: 'plain' }
+
+/**
+ * Every shape of the matmul. Measured on an H100 at 1, 16, 64 and 256 rows of GPT-2 XL's layers among some fifty: each row here is
+ * the best for its range within a few per cent, and compiles within the default limits but for `tile-64-deep`.
+ */
+export const MATMULS = {
+  'row-subgroups': { kind: 'row', threads: 128, lanes: 64, columns: 2, subgroups: true },
+  row: { kind: 'row', threads: 128, lanes: 64, columns: 2, subgroups: false },
+  'tile-16': { kind: 'tile', tileRows: 16, tileColumns: 64, rows: 2, columns: 4, depth: 32 },
+  'tile-64-deep': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 32 },
+  'tile-64': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 16 },
+  plain: { kind: 'plain' },
+} as const satisfies Record<string, MatmulVariant>
+
+export type MatmulName = keyof typeof MATMULS
+
+/** Tiles of attention, the best first; the first that fits the device's workgroup memory is taken. */
+const MANY_QUERIES = [
+  [32, 32],
+  [16, 32],
+  [16, 16],
+  [8, 16],
+  [8, 8],
+  [4, 8],
+  [4, 4],
+] as const
+const FEW_QUERIES = [
+  [4, 32],
+  [4, 16],
+  [4, 8],
+  [4, 4],
+] as const
+
+/** What a run's shape is decided by. */
+export interface DeviceTraits {
+  readonly software: boolean
+  readonly subgroups: boolean
+  /** Largest size of a subgroup. */
+  readonly subgroupSize: number
+  /** Bytes of workgroup memory. */
+  readonly workgroupMemory: number
+}
+
+/** Names variants to take whatever the shape, for tests. */
+export interface ForcedVariants {
+  readonly matmul?: MatmulName
+  readonly attention?: AttentionVariant
+}
+
+export function deviceTraits({ adapterInfo, features, limits }: GPUDevice): DeviceTraits {
+  const { architecture, subgroupMaxSize, isFallbackAdapter } = adapterInfo
+  return {
+    software: isFallbackAdapter || architecture === 'swiftshader',
+    subgroups: features.has('subgroups'),
+    subgroupSize: subgroupMaxSize ?? 128,
+    workgroupMemory: limits.maxComputeWorkgroupStorageSize,
+  }
+}
+
+/** The matmul for so many rows. */
+export function chooseMatmul(rows: number, traits: DeviceTraits, forced?: ForcedVariants): MatmulName {
+  if (forced?.matmul !== undefined) {
+    return forced.matmul
+  }
+  if (traits.software) {
+    return 'plain'
+  }
+  if (rows === 1) {
+    const { lanes } = MATMULS['row-subgroups']
+    return traits.subgroups && traits.subgroupSize <= lanes ? 'row-subgroups' : 'row'
+  }
+  if (rows <= 32) {
+    return 'tile-16'
+  }
+  const deep = rows <= 128 && matmulMemory(MATMULS['tile-64-deep']) <= traits.workgroupMemory
+  return deep ? 'tile-64-deep' : 'tile-64'
+}
+
+/** The attention for sequences of at most so many tokens. */
+export function chooseAttention(
+  queries: number,
+  headSize: number,
+  traits: DeviceTraits,
+  forced?: ForcedVariants,
+): AttentionVariant {
+  if (forced?.attention !== undefined) {
+    return forced.attention
+  }
+  if (traits.software) {
+    return { kind: 'plain' }
+  }
+  const shapes = queries <= 4 ? FEW_QUERIES : MANY_QUERIES
+  const fits = (shape: readonly [number, number]) =>
+    attentionMemory(shape[0], shape[1], headSize) <= traits.workgroupMemory
+  const [tileQueries, keys] = shapes.find(fits) ?? [4, 4]
+  return { kind: 'tile', queries: tileQueries, keys }
+}
+
+/**
+ * Slices of the inner dimension. A large GPU holds hundreds of workgroups at once; with fewer, it waits for memory more than it
+ * computes.
+ */
+export function sliceCount(workgroups: number, steps: number): number {
+  const wanted = Math.ceil(WORKGROUPS / workgroups)
+  return Math.max(1, Math.min(wanted, MOST_SLICES, Math.floor(steps / FEWEST_STEPS)))
+}
+
+const WORKGROUPS = 600
+export const MOST_SLICES = 16
+/** Of eight columns each. */
+const FEWEST_STEPS = 8
+
+/** Floats that the sums of all slices take at most, for each of `rows` rows of `stride` floats. */
+export function partialFloats(rows: number, stride: number): number {
+  const tiles = WORKGROUPS * MATMULS['tile-64'].tileRows * MATMULS['tile-64'].tileColumns
+  return rows * stride + Math.min((MOST_SLICES - 1) * rows * stride, tiles)
+}
+
+function matmulMemory({ tileRows, tileColumns, depth }: Extract<MatmulVariant, { kind: 'tile' }>): number {
+  return (tileRows + tileColumns) * (depth / 4 + 1) * 16
+}
+
+function attentionMemory(queries: number, keys: number, headSize: number): number {
+  const pitch = Math.ceil(headSize / 4) | 1
+  return (queries + keys) * pitch * 16 + queries * (keys + 1) * 4
+}
+
+/** A variant as `describe` shows it. */
+export function describeMatmul(name: MatmulName): string {
+  const variant: MatmulVariant = MATMULS[name]
+  switch (variant.kind) {
+    case 'row':
+      return `${name}: ${variant.threads} threads, ${variant.lanes} a team for ${variant.columns} columns`
+    case 'tile':
+      return `${name}: ${variant.tileRows}x${variant.tileColumns} a workgroup, ${variant.rows}x${variant.columns} a thread, depth ${variant.depth}`
+    case 'plain':
+      return `${name}: 4x4 a thread`
+  }
+}
+
+export function describeAttention(variant: AttentionVariant): string {
+  return variant.kind === 'plain'
+    ? 'plain: a token a thread'
+    : `${variant.queries} queries x ${variant.keys} keys`
+}
