@@ -83,7 +83,7 @@ final class EngineTimes {
         activations.runLayer();
       }
       // Calls only enqueue work: a pass ends with a read.
-      activations.read(one);
+      activations.read(one, null);
     }
     return (System.nanoTime() - started) / 1e9;
   }

@@ -124,7 +124,7 @@ public class ThroughputBenchmark {
           for (int i = 0; i < layers; i++) {
             activations.runLayer();
           }
-          return activations.read(all);
+          return activations.read(all, null);
         }
       };
     }
@@ -136,7 +136,7 @@ public class ThroughputBenchmark {
     return new Runner() {
       @Override
       public float[] run() throws InterruptedException, ExecutionException {
-        return scheduler.submit(head.scheduled(), tokens, layers).get().hidden();
+        return scheduler.submit(head.scheduled(), tokens, layers, null).get().hidden();
       }
 
       @Override
