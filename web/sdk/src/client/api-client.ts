@@ -1,5 +1,5 @@
 import type { components } from '../api/head'
-import { backoffMs, sleep } from '../backoff'
+import { backoffMs, retryAfterMs, sleep } from '../backoff'
 import { SplitComputeError } from '../errors'
 
 type ProblemDocument = components['schemas']['Problem']
@@ -56,6 +56,10 @@ export class ApiClient {
     return withRetries(() => this.#sendOnce(request, signal), signal, enough)
   }
 
+  url(path: string): URL {
+    return new URL(path, this.#base)
+  }
+
   async #sendOnce({ method, path, accept, body }: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
     const text = body === undefined ? null : JSON.stringify(body)
     const own = typeof this.headers === 'function' ? await this.headers() : this.headers
@@ -64,7 +68,7 @@ export class ApiClient {
     if (text !== null) {
       headers.set('Content-Type', 'application/json')
     }
-    const response = await reach(new URL(path, this.#base), { method, headers, body: text, signal })
+    const response = await reach(this.url(path), { method, headers, body: text, signal })
     const type = (response.headers.get('Content-Type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
     const bytes = await readBody(response, signal)
     if (!response.ok) {
@@ -154,15 +158,6 @@ function parseProblem(bytes: Uint8Array): Partial<Record<keyof ProblemDocument, 
     // A proxy may answer anything; the status alone is then what is known.
     return {}
   }
-}
-
-/** `Retry-After` has seconds or a date. */
-function retryAfterMs(value: string | null): number | undefined {
-  if (value === null) {
-    return undefined
-  }
-  const milliseconds = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
-  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds) : undefined
 }
 
 function baseOf(endpoint: string): URL {

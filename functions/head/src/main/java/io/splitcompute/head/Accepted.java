@@ -29,7 +29,7 @@ record Accepted(boolean json, boolean message, boolean namesMessage, boolean nam
   }
 
   private static boolean matches(List<MediaType> types, MediaType type) {
-    return types.stream().anyMatch(type::matches);
+    return types.stream().anyMatch(accepted -> accepted.matches(type));
   }
 
   private static boolean names(List<MediaType> types, MediaType type) {

@@ -139,6 +139,8 @@ public final class LocalCloud implements Closeable {
     properties.put("micronaut.router.static-resources.site.enabled", true);
     properties.put("micronaut.router.static-resources.site.paths", "classpath:site");
     properties.put("micronaut.router.static-resources.site.mapping", "/**");
+    // A rebuilt site has assets of other names: a page must not outlive them in a cache.
+    properties.put("micronaut.server.netty.responses.file.cache-seconds", 0);
     properties.put("splitcompute.weights", "s3:" + WEIGHTS);
     properties.put("splitcompute.activations-bucket", ACTIVATIONS);
     properties.put("splitcompute.s3-endpoint", s3.endpoint().toString());
