@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { Page, Worker as PlaywrightWorker } from 'playwright-core'
 import type { ConnectOptions, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
@@ -134,17 +134,43 @@ export async function sources(page: Page): Promise<Record<string, string>> {
   )
 }
 
-/** Destroys the GPU device in the page's newest worker. */
+/** Destroys the GPU device in the page's newest worker, as soon as it has one. */
 export async function destroyGpu(page: Page): Promise<void> {
-  await page
-    .workers()
-    .at(-1)
-    ?.evaluate(() => (self as unknown as { gpus: GPUDevice[] }).gpus.at(-1)?.destroy())
+  const worker = await newestWorker(page)
+  await worker.evaluate(async () => {
+    const { gpus } = self as unknown as { gpus?: GPUDevice[] }
+    while (gpus === undefined || gpus.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    gpus.at(-1)?.destroy()
+  })
 }
 
-/** Ends the page's newest worker without a word, as a browser that is short of memory does. */
+/** GPU buffers that live in the page's newest worker. */
+export async function liveBuffers(page: Page): Promise<number> {
+  const worker = await newestWorker(page)
+  return await worker.evaluate(() => (self as unknown as { buffers: number }).buffers)
+}
+
+/** Ends the page's newest worker without a word, as a browser that is short of memory does, and waits for the next one. */
 export async function killWorker(page: Page): Promise<void> {
+  await newestWorker(page)
+  const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
+  const before = await workers()
   await page.evaluate(() => (globalThis as unknown as HarnessPage).workers.at(-1)?.terminate())
+  while ((await workers()) === before) {
+    await page.waitForTimeout(100)
+  }
+}
+
+async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+  for (;;) {
+    const worker = page.workers().at(-1)
+    if (worker !== undefined) {
+      return worker
+    }
+    await page.waitForTimeout(5)
+  }
 }
 
 /** Closes every instance of the page. */

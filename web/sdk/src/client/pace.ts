@@ -91,8 +91,9 @@ export class Pace {
     this.#cloudMs = mean(this.#cloudMs, ms)
   }
 
-  /** Another device: its speed is unknown. */
+  /** Another device: its speed is unknown, and it need not rest for what the one before did. */
   reset(): void {
+    this.close()
     this.#msPerWork = undefined
     this.#warm = false
     this.#slowInARow = 0
