@@ -31,6 +31,11 @@ function showCut(): void {
   slider.setAttribute('aria-valuetext', `${cut} layers in the cloud, ${device} on this device`)
 }
 
+/** Without layers on this device, and without hope of any, there is nothing to choose. */
+function cloudAlone({ phase, cut }: SplitCompute['progress'], layers: number): boolean {
+  return phase === 'stopped' && cut === layers
+}
+
 function showRunning(controller: AbortController | undefined): void {
   running = controller
   embedButton.disabled = controller !== undefined || split === undefined
@@ -51,12 +56,12 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   split = connected
   slider.max = String(connected.layers)
   slider.value = slider.max
-  slider.disabled = false
   chosen = false
   const follow = () => {
     if (split === connected) {
       showProgress(connected.progress, connected.layers)
-      if (!chosen) {
+      slider.disabled = cloudAlone(connected.progress, connected.layers)
+      if (!chosen || slider.disabled) {
         slider.value = String(connected.cut)
       }
       showCut()
@@ -70,18 +75,30 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
 async function embed(client: SplitCompute): Promise<void> {
   const controller = new AbortController()
   const { signal } = controller
+  const cut = Number(slider.value)
   showSentence('error', undefined)
+  // An old answer under a new question would look like its answer.
+  element('result', HTMLElement).hidden = true
+  if (text.value === '') {
+    showError('Type a text first.')
+    return
+  }
   showRunning(controller)
+  showText('status', cut < client.cut ? `Waiting for layers ${cut} to ${client.cut - 1} …` : 'Embedding …')
   const options = { signal, timeoutMs: TIMEOUT_MS }
   try {
-    const answer = await client.embed(text.value, { ...options, cut: Number(slider.value) })
+    const answer = await client.embed(text.value, { ...options, cut })
     const cloudOnly =
       answer.cut === client.layers
         ? answer
         : await client.embed(text.value, { ...options, cut: client.layers })
     showResult(answer, cloudOnly)
+    showText('status', '')
   } catch (error) {
-    showError(signal.aborted ? new Error('Cancelled.') : error)
+    showText('status', signal.aborted ? 'Cancelled.' : '')
+    if (!signal.aborted) {
+      showError(error)
+    }
   } finally {
     showRunning(undefined)
   }
@@ -110,6 +127,11 @@ slider.addEventListener('input', () => {
   showCut()
 })
 cancelButton.addEventListener('click', () => running?.abort())
+text.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+    form.requestSubmit()
+  }
+})
 form.addEventListener('submit', (event) => {
   event.preventDefault()
   if (split !== undefined && running === undefined) {

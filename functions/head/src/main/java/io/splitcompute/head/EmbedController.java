@@ -19,6 +19,7 @@ import io.swagger.v3.oas.annotations.media.Schema;
 import io.swagger.v3.oas.annotations.parameters.RequestBody;
 import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import java.net.URI;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /** Embeds texts, wholly or up to a cut. */
@@ -62,8 +63,13 @@ class EmbedController {
       description = "activations too large for a response, where Accept names no location",
       headers = @Header(name = "Location", schema = @Schema(type = "string")))
   @AnswersProblems
-  HttpResponse<?> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
-    EmbedAnswer answer = service.embed(body, Accepted.of(request.getHeaders()));
+  CompletableFuture<HttpResponse<?>> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
+    CompletableFuture<EmbedAnswer> answer = service.embed(body, Accepted.of(request.getHeaders()));
+    CallerWatch.cancelWhenGone(request, answer);
+    return answer.thenApply(EmbedController::response);
+  }
+
+  private static HttpResponse<?> response(EmbedAnswer answer) {
     if (answer instanceof EmbedAnswer.Embeddings embeddings) {
       return HttpResponse.ok(embeddings.response()).contentType(MediaType.APPLICATION_JSON_TYPE);
     }

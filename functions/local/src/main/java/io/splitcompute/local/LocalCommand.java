@@ -66,6 +66,12 @@ public final class LocalCommand implements Callable<Integer> {
       description = "Where all state is kept (default: a temporary folder that goes at the end).")
   private @Nullable Path data;
 
+  @Option(
+      names = "--with-parent",
+      hidden = true,
+      description = "Stop when the process that started this one ends: a build that is ended by a signal does not end what it started.")
+  private boolean withParent;
+
   public static void main(String[] arguments) {
     System.exit(commandLine().execute(arguments));
   }
@@ -92,6 +98,11 @@ public final class LocalCommand implements Callable<Integer> {
                   stopped.countDown();
                 },
                 "stop"));
+    if (withParent) {
+      ProcessHandle.current()
+          .parent()
+          .ifPresent(parent -> parent.onExit().thenRun(() -> System.exit(0)));
+    }
     System.out.println("SplitCompute is ready at " + cloud.address());
     System.out.flush();
     stopped.await();

@@ -1,10 +1,12 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.api.RequestedModel;
+import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
@@ -14,8 +16,10 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,9 +32,12 @@ import org.slf4j.LoggerFactory;
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
-  private static final Duration RETRY_LOADING = Duration.ofSeconds(5);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
 
   private final WeightStore store;
+  private final Devices devices;
+  private final Scheduler scheduler;
+  private final MeterRegistry registry;
   private final List<String> names;
   private final Map<ModelName, Head> heads = new ConcurrentHashMap<>();
   private final ExecutorService loader =
@@ -40,39 +47,64 @@ public final class Heads {
             thread.setDaemon(true);
             return thread;
           });
-  private volatile boolean ready;
+  private final Duration patience;
+  private final CountDownLatch loaded = new CountDownLatch(1);
 
   Heads(
       WeightStore store,
-      @Property(name = "splitcompute.models", defaultValue = "") List<String> names) {
+      Devices devices,
+      Scheduler scheduler,
+      MeterRegistry registry,
+      @Property(name = "splitcompute.models", defaultValue = "") List<String> names,
+      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience) {
     this.store = store;
+    this.devices = devices;
+    this.scheduler = scheduler;
+    this.registry = registry;
     this.names = List.copyOf(names);
+    this.patience = patience;
     loader.execute(this::loadAll);
   }
 
   /** Whether all models are loaded. */
   public boolean ready() {
-    return ready;
+    return loaded.getCount() == 0;
   }
 
   /**
-   * @throws ProblemException model-not-found, or not-ready while models load
+   * @throws ProblemException model-not-found, or not-ready if models still load when {@code
+   *     splitcompute.wait-for-models} is over: on Lambda, whose first request comes with the start
    */
   public Head get(String name) {
-    Head head = heads.get(RequestedModel.named(name));
+    ModelName model = RequestedModel.named(name);
+    Head head = heads.get(model);
     if (head != null) {
       return head;
     }
-    if (!ready) {
+    if (!awaitLoaded()) {
       throw ProblemException.later(
           ProblemType.NOT_READY,
           "The head is still loading its models; try again after Retry-After seconds",
           Duration.ofSeconds(1));
     }
-    throw RequestedModel.notFound();
+    head = heads.get(model);
+    if (head == null) {
+      throw RequestedModel.notFound();
+    }
+    return head;
+  }
+
+  private boolean awaitLoaded() {
+    try {
+      return loaded.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
   }
 
   private void loadAll() {
+    Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
       try {
         for (ModelName model : models()) {
@@ -80,12 +112,18 @@ public final class Heads {
             heads.put(model, load(model));
           }
         }
-        ready = true;
+        loaded.countDown();
         return;
-      } catch (IOException | RuntimeException failed) {
-        LOG.error("Models cannot be loaded, trying again: {}", failed.getMessage(), failed);
-        pause();
+      } catch (IOException failed) {
+        LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), failed.getMessage());
+      } catch (RuntimeException failed) {
+        LOG.error("Not ready, trying again in {} s", pause.toSeconds(), failed);
       }
+      sleep(pause);
+      pause =
+          pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
+              ? pause.multipliedBy(2)
+              : LONGEST_PAUSE;
     }
   }
 
@@ -99,7 +137,8 @@ public final class Heads {
             .manifest(model)
             .orElseThrow(() -> new IOException("the model " + model + " is not published"));
     long started = System.nanoTime();
-    Head head = Head.load(published, store);
+    Head head = Head.load(published, store, devices.list());
+    head.measureInto(registry);
     LOG.info(
         "Loaded {} revision {} in {} ms",
         model,
@@ -108,9 +147,9 @@ public final class Heads {
     return head;
   }
 
-  private static void pause() {
+  private static void sleep(Duration pause) {
     try {
-      Thread.sleep(RETRY_LOADING.toMillis());
+      Thread.sleep(pause.toMillis());
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
     }
@@ -119,6 +158,8 @@ public final class Heads {
   @PreDestroy
   void close() {
     loader.shutdownNow();
+    // First: what is running uses the weights.
+    scheduler.close();
     heads.values().forEach(Head::close);
   }
 }
