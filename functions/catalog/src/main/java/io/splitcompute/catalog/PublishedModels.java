@@ -35,7 +35,8 @@ final class PublishedModels {
       WeightStore store,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> only) {
     this.store = store;
-    this.only = only.stream().map(ModelName::new).toList();
+    // An absent list comes as one blank name.
+    this.only = only.stream().filter(name -> !name.isBlank()).map(ModelName::new).toList();
     this.clock = Clock.systemUTC();
   }
 
