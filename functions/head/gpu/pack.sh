@@ -76,7 +76,7 @@ PYTHON
 rm -r "$out/jars"
 
 "$jdk/bin/jlink" --strip-debug --no-header-files --no-man-pages --compress=zip-0 --output "$work/jre" \
-  --add-modules java.base,java.logging,java.management,java.naming,java.sql,java.xml,java.net.http,java.instrument,java.security.jgss,java.compiler,jdk.unsupported,jdk.crypto.ec,jdk.zipfs,jdk.management,jdk.httpserver
+  --add-modules java.base,java.logging,java.management,java.naming,java.sql,java.xml,java.net.http,java.instrument,java.security.jgss,java.compiler,jdk.unsupported,jdk.crypto.ec,jdk.zipfs,jdk.management,jdk.httpserver,jdk.jfr
 rm -f "$work"/jre/lib/server/classes*.jsa
 tar -C "$work" -c jre jars | xz -6 > "$out/head.tar.xz"
 cp "$jni" "$out/libdjl_torch.so.xz"

@@ -53,6 +53,8 @@ final class RuntimeApi implements AutoCloseable {
   private void next(HttpExchange exchange) throws IOException {
     try {
       Invocation invocation = waiting.take();
+      // Without a type the native client reads a null string.
+      exchange.getResponseHeaders().set("Content-Type", "application/json");
       exchange.getResponseHeaders().set("Lambda-Runtime-Aws-Request-Id", invocation.id());
       exchange
           .getResponseHeaders()
