@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { pcg32 } from '../../src/engine/canary'
+import { canaryInput, pcg32 } from '../../src/engine/canary'
 import { loadedEngine, tailUnits } from '../support/engine'
 import { readManifest, readShard } from '../support/store'
 import { destroyDevices, installWebGpu } from '../support/webgpu'
 
+const vectorsPath = join(import.meta.dirname, '../../../../weights/src/test/resources/vectors/canary.json')
 const never = new AbortController().signal
 
 beforeAll(installWebGpu)
@@ -42,9 +45,20 @@ describe.each(['gpt2-sharded-f16', 'bert-mean'])('the canaries of %s', (model) =
   })
 })
 
-describe('pcg32', () => {
-  it('shouldGiveTheHashesOfItsPaper', () => {
-    // Jarzynski and Olano's reference code in C, run for these inputs.
-    expect([0, 1, 2, 2 ** 32 - 1].map(pcg32)).toHaveLength(4)
+describe('the input of a canary', () => {
+  const vectors = JSON.parse(readFileSync(vectorsPath, 'utf8')) as {
+    pcg32: [number, number][]
+    rows: { seed: number; scale: number; bits: string[] }[]
+  }
+
+  it.each(vectors.pcg32)('shouldHash %d as the sharder does', (n, hash) => {
+    expect(pcg32(n)).toBe(hash)
+  })
+
+  it.each(vectors.rows)('shouldBeTheShardersBitForBit: seed $seed, scale $scale', ({ seed, scale, bits }) => {
+    const manifest = { ...readManifest('bert-mean'), hiddenSize: bits.length }
+    const canary = { seed, scale: Math.fround(scale), mean: 0, norm: 0, elements: [] }
+    const words = new Uint32Array(canaryInput(canary, manifest).buffer, 0, bits.length)
+    expect(Array.from(words, (word) => word.toString(16).padStart(8, '0'))).toEqual(bits)
   })
 })
