@@ -1,5 +1,5 @@
 import type { Page, Worker as PlaywrightWorker } from 'playwright-core'
-import type { ConnectOptions, SplitCompute } from 'splitcompute'
+import type { ConnectOptions, EmbedOptions, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
 export interface Outcome {
@@ -10,6 +10,9 @@ export interface Outcome {
   /** Of the typed error that it rejected with; empty for one that is not typed. */
   readonly code?: string
 }
+
+/** What a test asks for otherwise; an undefined `workerUrl` is the worker that the SDK brings. */
+export type ConnectChoices = Omit<Partial<ConnectOptions>, 'workerUrl'> & { workerUrl?: string | undefined }
 
 interface HarnessPage {
   readonly SplitCompute: typeof SplitCompute
@@ -39,7 +42,7 @@ export async function open(page: Page, url: string): Promise<void> {
 }
 
 /** Connects by the worker that tests can reach into; a page may have several instances, which embed in turn. */
-export async function connect(page: Page, options: Partial<ConnectOptions> = {}): Promise<void> {
+export async function connect(page: Page, options: ConnectChoices = {}): Promise<void> {
   const settings = {
     endpoint: '/',
     model: 'gpt2-plain',
@@ -49,7 +52,7 @@ export async function connect(page: Page, options: Partial<ConnectOptions> = {})
   }
   await page.evaluate(async (given) => {
     const harness = globalThis as unknown as HarnessPage
-    const split = await harness.SplitCompute.connect(given)
+    const split = await harness.SplitCompute.connect(given as ConnectOptions)
     harness.splits = [...(harness.splits ?? []), split]
     harness.split = split
   }, settings)
@@ -113,6 +116,32 @@ export async function stopEmbedding(page: Page): Promise<{ asked: number; outcom
   return await page.evaluate(() => {
     const { asked, outcomes } = globalThis as unknown as HarnessPage
     return { asked, outcomes }
+  })
+}
+
+/** One embed, and the bytes that it cost. */
+export async function embed(
+  page: Page,
+  input: string | readonly number[],
+  options: EmbedOptions = {},
+): Promise<{ embedding: number[]; cut: number; bytes: { sent: number; received: number } }> {
+  return await page.evaluate(
+    async ([what, how]) => {
+      const { split } = globalThis as unknown as HarnessPage
+      const { embedding, cut, ledger } = await split.embed(what as string, how)
+      return { embedding: Array.from(embedding), cut, bytes: ledger.bytes }
+    },
+    [input, options] as const,
+  )
+}
+
+/** What has arrived of each unit, in bytes, and what works less well than it could. */
+export async function progress(
+  page: Page,
+): Promise<{ loadedOf: Record<string, number>; warning: string | undefined }> {
+  return await page.evaluate(() => {
+    const { units, warning } = (globalThis as unknown as HarnessPage).split.progress
+    return { loadedOf: Object.fromEntries(units.map(({ name, loaded }) => [name, loaded])), warning }
   })
 }
 

@@ -4,6 +4,7 @@ import { element, showSentence, showText } from './elements'
 import { drawLayerTiles, layerTiles } from './layer-tiles'
 import { showProgress } from './progress-view'
 import { showResult } from './result-view'
+import { showStorage } from './storage-view'
 
 const form = element('form', HTMLFormElement)
 const text = element('text', HTMLTextAreaElement)
@@ -11,6 +12,7 @@ const slider = element('cut', HTMLInputElement)
 const embedButton = element('embed', HTMLButtonElement)
 const cancelButton = element('cancel', HTMLButtonElement)
 const picker = element('model', HTMLSelectElement)
+const clearButton = element('clear', HTMLButtonElement)
 
 /** A visitor who waits longer has left. */
 const TIMEOUT_MS = 30_000
@@ -68,7 +70,11 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
     }
   }
   connected.addEventListener('progress', follow)
+  // A shard is on the disk by the time that its layer is on the GPU.
+  connected.addEventListener('cut', () => showStorage(connected).catch(showError))
+  connected.addEventListener('fallback', ({ detail }) => showText('status', detail.reason))
   follow()
+  showStorage(connected).catch(showError)
   showRunning(undefined)
 }
 
@@ -125,6 +131,13 @@ async function start(): Promise<void> {
 slider.addEventListener('input', () => {
   chosen = true
   showCut()
+})
+clearButton.addEventListener('click', () => {
+  const client = split
+  client?.storage
+    .clear()
+    .then(() => showStorage(client))
+    .catch(showError)
 })
 cancelButton.addEventListener('click', () => running?.abort())
 text.addEventListener('keydown', (event) => {

@@ -224,6 +224,7 @@ export class Loader {
     }
     this.#device = device
     this.#phase = 'loading'
+    this.#reason = undefined
     this.#tell()
     this.#loadAll(device).catch((error: unknown) => this.#stop(error))
     return await new Promise<Loss>((resolve) => {
