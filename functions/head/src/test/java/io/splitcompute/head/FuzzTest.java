@@ -44,7 +44,8 @@ final class FuzzTest {
   void shouldWithstandBodiesOfAnyFields() throws Exception {
     Random random = new Random(11);
     for (int i = 0; i < INPUTS; i++) {
-      assertUnmoved(RunningHead.JSON.writeValueAsBytes(body(random)), "seed 11, input " + i, random);
+      assertUnmoved(
+          RunningHead.JSON.writeValueAsBytes(body(random)), "seed 11, input " + i, random);
     }
   }
 
@@ -86,7 +87,11 @@ final class FuzzTest {
 
   private static Map<String, Object> body(Random random) {
     Map<String, Object> body = new LinkedHashMap<>();
-    put(body, random, "model", pick(random, "gpt2-plain", "bert-mean", "", "../x", 3, "é\u0000", List.of()));
+    put(
+        body,
+        random,
+        "model",
+        pick(random, "gpt2-plain", "bert-mean", "", "../x", 3, "é\u0000", List.of()));
     put(body, random, "input", input(random));
     if (random.nextBoolean()) {
       put(body, random, "cut", number(random));
