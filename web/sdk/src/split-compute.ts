@@ -1,12 +1,12 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Cloud } from './client/cloud'
+import { Cloud, type Inputs } from './client/cloud'
 import { Deadline } from './client/deadline'
 import { Embedding, type Fallback, type Ledger } from './client/embedding'
 import { checkInputs, type Input, isList } from './client/inputs'
 import { Loader } from './client/loader'
 import type { Dtype, Manifest, Pooling } from './client/manifest'
 import { listModels, type Model } from './client/models'
-import { Pace } from './client/pace'
+import { type Claim, Pace } from './client/pace'
 import type { Progress } from './client/progress'
 import { askToPersist, ShardStorage } from './client/storage'
 import { LazyTokenizer } from './client/tokenizer'
@@ -226,8 +226,14 @@ export class SplitCompute extends EventTarget {
       normalize: options.normalize ?? this.#manifest.pooling.normalize,
     }
     const deadline = new Deadline(options.signal, options.timeoutMs, this.#closing.signal)
+    let claim: Claim | undefined
     try {
-      const { cut, reason } = await this.#chooseCut(options.cut, deadline)
+      deadline.signal.throwIfAborted()
+      const ordered = options.cut
+      const { cut, reason } =
+        ordered === undefined ? this.#cutAsItStands() : await this.#cutAsOrdered(ordered, deadline)
+      // At once, so that calls of the same moment see each other.
+      claim = cut < this.layers ? this.#pace.claim(guessTokens(inputs), this.layers - cut) : undefined
       const sides = {
         cloud: this.#cloud,
         loader: this.#loader,
@@ -238,7 +244,7 @@ export class SplitCompute extends EventTarget {
         dtype: this.#dtype,
         onFallback: (fallback: Fallback) => this.#dispatch('fallback', fallback),
       }
-      const request = { inputs, cut, pooled, reason }
+      const request = { inputs, cut, pooled, reason, claim }
       const answering = new Embedding(sides, request, deadline).answer()
       this.#loader.begin()
       const result = await answering
@@ -251,6 +257,7 @@ export class SplitCompute extends EventTarget {
       const [first] = answers
       return isList(input) || first === undefined ? answers : first
     } finally {
+      claim?.release()
       deadline.release()
     }
   }
@@ -263,14 +270,10 @@ export class SplitCompute extends EventTarget {
     await this.#loader.close(error)
   }
 
-  async #chooseCut(
-    ordered: number | undefined,
+  async #cutAsOrdered(
+    ordered: number,
     deadline: Deadline,
   ): Promise<{ cut: number; reason: string | undefined }> {
-    deadline.signal.throwIfAborted()
-    if (ordered === undefined) {
-      return this.#cutAsItStands()
-    }
     if (!Number.isInteger(ordered) || ordered < 0 || ordered > this.layers) {
       throw new SplitComputeError(
         'invalid_argument',
@@ -341,4 +344,13 @@ export class SplitCompute extends EventTarget {
   #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
+}
+
+/** Tokens of the inputs, of texts by the usual length of a token. */
+function guessTokens(inputs: Inputs): number {
+  const CHARACTERS = 4
+  return [...inputs].reduce(
+    (sum, input) => sum + (typeof input === 'string' ? Math.ceil(input.length / CHARACTERS) : input.length),
+    0,
+  )
 }
