@@ -2,7 +2,7 @@ import { ApiClient, type ApiHeaders } from './client/api-client'
 import { Cloud, type Inputs } from './client/cloud'
 import { Deadline } from './client/deadline'
 import { Embedding, type Fallback, type Ledger } from './client/embedding'
-import { checkInputs, type Input, isList } from './client/inputs'
+import { checkInputs, checkPooled, type Input, isList } from './client/inputs'
 import { Loader } from './client/loader'
 import type { Dtype, Manifest, Pooling } from './client/manifest'
 import { listModels, type Model } from './client/models'
@@ -123,11 +123,9 @@ export class SplitCompute extends EventTarget {
    *   `invalid_argument`, `timeout`; the signal's reason once it aborts
    */
   static async connect(options: ConnectOptions, open: OpenDevice = openDevice): Promise<SplitCompute> {
-    const { endpoint, model, headers, signal, workerUrl } = options
+    const { endpoint, headers, signal, workerUrl } = options
+    const model = modelName(options.model)
     const { dtype = 'f16', memory = defaultMemory(), download = defaultDownload() } = options
-    if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(model)) {
-      throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${model}`)
-    }
     for (const [name, bytes] of Object.entries({ memory, download })) {
       if (!(bytes >= 0)) {
         throw new SplitComputeError('invalid_argument', `"${name}" must be a number of bytes.`)
@@ -221,10 +219,7 @@ export class SplitCompute extends EventTarget {
   embed(input: readonly string[] | readonly (readonly number[])[], options?: EmbedOptions): Promise<Answer[]>
   async embed(input: Input, options: EmbedOptions = {}): Promise<Answer | Answer[]> {
     const inputs = checkInputs(input, this.#manifest)
-    const pooled = {
-      pooling: options.pooling ?? this.#manifest.pooling.kind,
-      normalize: options.normalize ?? this.#manifest.pooling.normalize,
-    }
+    const pooled = checkPooled(options, this.#manifest)
     const deadline = new Deadline(options.signal, options.timeoutMs, this.#closing.signal)
     let claim: Claim | undefined
     try {
@@ -264,6 +259,9 @@ export class SplitCompute extends EventTarget {
 
   /** Frees the GPU and ends the worker. What is under way rejects with `closed`, and so does `ready` unless it resolved before. */
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      return
+    }
     const error = new SplitComputeError('closed', 'SplitCompute was closed.')
     this.#closing.abort(error)
     this.#pace.close()
@@ -353,4 +351,13 @@ function guessTokens(inputs: Inputs): number {
     (sum, input) => sum + (typeof input === 'string' ? Math.ceil(input.length / CHARACTERS) : input.length),
     0,
   )
+}
+
+/** The name without the owner that a hub's name begins with. */
+function modelName(model: unknown): string {
+  const name = typeof model === 'string' ? model.replace(/^[A-Za-z0-9][A-Za-z0-9._-]*\//, '') : ''
+  if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(name)) {
+    throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${String(model)}`)
+  }
+  return name
 }

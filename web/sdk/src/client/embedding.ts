@@ -8,6 +8,7 @@ import type { Loader } from './loader'
 import type { Dtype, Manifest } from './manifest'
 import type { Claim, Pace } from './pace'
 import type { LazyTokenizer } from './tokenizer'
+import { withSignal } from './with-signal'
 
 /** What a request cost. The inputs of one call share it. */
 export interface Ledger {
@@ -284,16 +285,4 @@ function pack(sequences: readonly (readonly number[])[]): TailInput {
     tokens: Int32Array.from(sequences.flat()),
     lengths: Int32Array.from(sequences, (sequence) => sequence.length),
   }
-}
-
-/** What was submitted to a GPU cannot be called back: it ends unread. */
-function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const aborted = () => reject(signal.reason)
-    signal.addEventListener('abort', aborted, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
-    if (signal.aborted) {
-      aborted()
-    }
-  })
 }

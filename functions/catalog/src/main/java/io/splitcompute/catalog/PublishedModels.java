@@ -16,8 +16,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The models in the store, or those of them that {@code splitcompute.models} names. A manifest is remembered for a few seconds, so that a page's burst of
- * calls reads it once and a new revision is still seen at once for a person.
+ * The models in the store, or those of them that {@code splitcompute.models} names. A manifest is
+ * remembered for a few seconds, so that a page's burst of calls reads it once and a new revision is
+ * still seen at once for a person.
  */
 @Singleton
 final class PublishedModels {

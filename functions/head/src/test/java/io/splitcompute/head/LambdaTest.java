@@ -14,13 +14,15 @@ import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.head.model.Heads;
 import java.util.Base64;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
-/** The head as Lambda runs it, with all models that are published: HTTP API events in payload format 2.0. */
+/**
+ * The head as Lambda runs it, with all models that are published: HTTP API events in payload format
+ * 2.0.
+ */
 final class LambdaTest {
 
   private static final String BODY =
@@ -33,9 +35,7 @@ final class LambdaTest {
     ApplicationContext context =
         ApplicationContext.builder()
             .properties(
-                Map.of(
-                    "splitcompute.weights",
-                    "file:" + ShardedFixtures.with("gpt2-plain")))
+                Map.of("splitcompute.weights", "file:" + ShardedFixtures.with("gpt2-plain")))
             .start();
     function = new APIGatewayV2HTTPEventFunction(context);
     while (!context.getBean(Heads.class).ready()) {

@@ -35,7 +35,8 @@ final class ActivationsExpiry implements Closeable {
   }
 
   /**
-   * Deletes what an earlier run left, whose URLs are worth nothing by now, and later what grows old.
+   * Deletes what an earlier run left, whose URLs are worth nothing by now, and later what grows
+   * old.
    *
    * @param bucket the bucket's folder
    */

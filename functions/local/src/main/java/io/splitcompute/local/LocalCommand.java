@@ -1,7 +1,7 @@
 package io.splitcompute.local;
 
-import java.io.IOException;
 import io.splitcompute.weights.cli.FailureText;
+import java.io.IOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.util.List;
@@ -77,7 +77,8 @@ public final class LocalCommand implements Callable<Integer> {
   @Option(
       names = "--with-parent",
       hidden = true,
-      description = "Stop when the process that started this one ends: a build that is ended by a signal does not end what it started.")
+      description =
+          "Stop when the process that started this one ends: a build that is ended by a signal does not end what it started.")
   private boolean withParent;
 
   public static void main(String[] arguments) {
