@@ -122,6 +122,12 @@ class Head:
         self.process.wait(20)
 
 
+def java(main, *arguments):
+    """What a main class of the benchmarks prints."""
+    run = subprocess.run([os.path.join(HERE, 'start.sh'), *arguments], env=dict(os.environ, MAIN=main), capture_output=True, text=True)
+    return run.stdout.strip() or run.stderr[-1500:]
+
+
 def relative(actual, expected):
     return float(numpy.linalg.norm(actual - expected) / numpy.linalg.norm(expected))
 
@@ -204,15 +210,14 @@ def main():
             answers = list(pool.map(lambda request: head.hidden(*request), requests))
         errors = [relative(got, want) for got, want in zip(answers, oracle)]
         say(precision=precision, ready_seconds=head.seconds, l2=errors[-1], worst=max(errors), ok=bool(max(errors) < (1e-4 if precision == 'f32' else 1e-2)))
-        if precision != 'f32' and os.path.exists(os.path.join(HERE, 'bench')):
-            for length in ('128', '8-256'):
-                load = subprocess.run([os.path.join(HERE, 'bench', 'load.sh'), '--url', head.url, '--model', 'xl', '--callers', '64', '--seconds', str(options.seconds), '--lengths', length,
-                                       '--cuts', str(options.layers), '--pooled'], capture_output=True, text=True)
-                say(load=length, precision=precision, result=load.stdout.strip() or load.stderr[-800:])
+        if precision != 'f32':
+            for length in ('128-128', '8-256'):
+                say(load=length, precision=precision,
+                    result=java('io.splitcompute.bench.LoadGenerator', '--url', head.url, '--model', 'xl', '--callers', '64', '--requests', '64', '--seconds', str(options.seconds),
+                                '--lengths', length, '--cuts', f'{options.layers}-{options.layers}', '--pooled'))
         head.close()
-        if precision != 'f32' and os.path.exists(os.path.join(HERE, 'bench')):
-            engine = subprocess.run([os.path.join(HERE, 'bench', 'engine.sh'), store, 'xl', precision], capture_output=True, text=True)
-            say(engine=precision, result=engine.stdout.strip() or engine.stderr[-1500:])
+        if precision != 'f32':
+            say(engine=precision, result=java('io.splitcompute.bench.EngineTimes', store, 'xl', 'cuda:0', precision))
     say(total_seconds=time.time() - began)
 
 

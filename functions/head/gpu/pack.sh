@@ -6,24 +6,27 @@ MOST_BYTES=$((60 * 1024 * 1024))
 
 usage() {
   cat <<TEXT
-usage: pack.sh --jni FILE --out FOLDER [--jdk FOLDER]
+usage: pack.sh --jni FILE --out FOLDER [--jdk FOLDER] [--fixtures STORE]
 
 Writes FOLDER/start.sh, which runs the head there: start.sh [--weights file:STORE] [head's options].
 It holds the head's jars without PyTorch for CPUs, a Java runtime and DJL's library.
 
   --jni FILE    DJL's JNI library for that machine's PyTorch, libdjl_torch.so.xz: PyTorch's CUDA libraries are not packed,
                 those of the machine are used
+  --fixtures STORE
+                small models for check.py, in STORE/expected what transformers computed of them
   --jdk FOLDER  the JDK to make the runtime of; default JAVA_HOME
 
 Before: ./mvnw -pl functions/head -am -DskipTests package
 TEXT
 }
 
-jni='' out='' jdk="${JAVA_HOME:-}"
+jni='' out='' store='' jdk="${JAVA_HOME:-}"
 while [ $# -gt 0 ]; do
   case "$1" in
     --jni) jni="$2"; shift 2 ;;
     --out) out="$2"; shift 2 ;;
+    --fixtures) store="$2"; shift 2 ;;
     --jdk) jdk="$2"; shift 2 ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -65,7 +68,14 @@ tar -C "$work" -c jre | xz -6 -T0 > "$out/jre.tar.xz"
 cp "$jni" "$out/libdjl_torch.so.xz"
 
 cp "$here/start.sh" "$here/check.py" "$out/"
-cp "$target/benchmarks.jar" "$out/" 2>/dev/null || true
+# Load generator and engine times, if they were built (-Pbench).
+bench="$here/../../bench/target"
+if [ -d "$bench/lib" ]; then
+  cp "$bench"/head-bench-*.jar "$bench"/lib/picocli-*.jar "$out/jars/"
+fi
+if [ -n "$store" ]; then
+  cp -r "$store" "$out/fixtures"
+fi
 
 bytes=$(du -sb "$out" | cut -f1)
 if [ "$bytes" -gt "$MOST_BYTES" ]; then

@@ -13,12 +13,16 @@ export type Fault =
   | { readonly corrupt: true }
   /** 10 KB/s for two seconds, then as fast as it goes. */
   | { readonly slow: true }
+  /** The body stops after so many bytes, and the connection stays. */
+  | { readonly hold: number }
   /** S3 gets another signature than it gave, as if its time were over. */
   | { readonly expired: true }
 
 interface Planned {
   readonly kind: Kind
   readonly fault: Fault
+  /** Requests of the kind that still come whole. */
+  skip: number
   left: number
 }
 
@@ -29,6 +33,17 @@ const WORKER_HOOKS = `
   // Devices can be reached from a test: what a page patches does not reach a worker.
   const request = GPUAdapter.prototype.requestDevice
   self.gpus = []
+  self.buffers = 0
+  const { createBuffer } = GPUDevice.prototype
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    self.buffers++
+    return createBuffer.call(this, descriptor)
+  }
+  const { destroy } = GPUBuffer.prototype
+  GPUBuffer.prototype.destroy = function () {
+    self.buffers--
+    destroy.call(this)
+  }
   GPUAdapter.prototype.requestDevice = async function (...options) {
     const device = await request.apply(this, options)
     self.gpus.push(device)
@@ -71,9 +86,9 @@ export class FaultProxy {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** The next requests of a kind go wrong in this way. */
-  plan(kind: Kind, fault: Fault, times = 1): void {
-    this.#planned.push({ kind, fault, left: times })
+  /** Requests of a kind go wrong in this way, after those that are skipped. */
+  plan(kind: Kind, fault: Fault, { times = 1, skip = 0 } = {}): void {
+    this.#planned.push({ kind, fault, skip, left: times })
   }
 
   /** Whether all that was planned has happened. */
@@ -105,7 +120,22 @@ export class FaultProxy {
       return
     }
     if (url.pathname === '/') {
-      response.writeHead(200, { 'Content-Type': 'text/html' }).end(PAGE)
+      const policy = url.searchParams.get('policy')
+      response.writeHead(200, {
+        'Content-Type': 'text/html',
+        ...(policy === null ? {} : { 'Content-Security-Policy': policy }),
+      })
+      response.end(PAGE)
+      return
+    }
+    if (url.pathname === '/blind-worker.js') {
+      const script = `import './blind.js'; import './sdk/splitcompute-worker.js'`
+      response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script)
+      return
+    }
+    if (url.pathname === '/blind.js') {
+      const script = `Object.defineProperty(WorkerNavigator.prototype, 'gpu', { value: undefined })`
+      response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script)
       return
     }
     if (url.pathname === '/hooks.js') {
@@ -131,6 +161,9 @@ export class FaultProxy {
   #next(kind: Kind): Fault | undefined {
     const at = this.#planned.findIndex((planned) => planned.kind === kind)
     const planned = this.#planned[at]
+    if (planned !== undefined && planned.skip-- > 0) {
+      return undefined
+    }
     if (planned !== undefined && --planned.left === 0) {
       this.#planned.splice(at, 1)
     }
@@ -211,6 +244,10 @@ async function deliver(response: ServerResponse, answer: Answer, fault: Fault | 
   if (fault !== undefined && 'cut' in fault) {
     response.write(body.subarray(0, middle))
     setTimeout(() => response.destroy(), 50)
+    return
+  }
+  if (fault !== undefined && 'hold' in fault) {
+    response.write(body.subarray(0, fault.hold))
     return
   }
   if (fault !== undefined && 'corrupt' in fault) {

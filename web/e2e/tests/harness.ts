@@ -1,5 +1,5 @@
-import type { Page } from 'playwright-core'
-import type { ConnectOptions, SplitCompute } from 'splitcompute'
+import type { Page, Worker as PlaywrightWorker } from 'playwright-core'
+import type { ConnectOptions, EmbedOptions, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
 export interface Outcome {
@@ -10,6 +10,9 @@ export interface Outcome {
   /** Of the typed error that it rejected with; empty for one that is not typed. */
   readonly code?: string
 }
+
+/** What a test asks for otherwise; an undefined `workerUrl` is the worker that the SDK brings. */
+export type ConnectChoices = Omit<Partial<ConnectOptions>, 'workerUrl'> & { workerUrl?: string | undefined }
 
 interface HarnessPage {
   readonly SplitCompute: typeof SplitCompute
@@ -39,7 +42,7 @@ export async function open(page: Page, url: string): Promise<void> {
 }
 
 /** Connects by the worker that tests can reach into; a page may have several instances, which embed in turn. */
-export async function connect(page: Page, options: Partial<ConnectOptions> = {}): Promise<void> {
+export async function connect(page: Page, options: ConnectChoices = {}): Promise<void> {
   const settings = {
     endpoint: '/',
     model: 'gpt2-plain',
@@ -49,7 +52,7 @@ export async function connect(page: Page, options: Partial<ConnectOptions> = {})
   }
   await page.evaluate(async (given) => {
     const harness = globalThis as unknown as HarnessPage
-    const split = await harness.SplitCompute.connect(given)
+    const split = await harness.SplitCompute.connect(given as ConnectOptions)
     harness.splits = [...(harness.splits ?? []), split]
     harness.split = split
   }, settings)
@@ -116,6 +119,32 @@ export async function stopEmbedding(page: Page): Promise<{ asked: number; outcom
   })
 }
 
+/** One embed, and the bytes that it cost. */
+export async function embed(
+  page: Page,
+  input: string | readonly number[],
+  options: EmbedOptions = {},
+): Promise<{ embedding: number[]; cut: number; bytes: { sent: number; received: number } }> {
+  return await page.evaluate(
+    async ([what, how]) => {
+      const { split } = globalThis as unknown as HarnessPage
+      const { embedding, cut, ledger } = await split.embed(what as string, how)
+      return { embedding: Array.from(embedding), cut, bytes: ledger.bytes }
+    },
+    [input, options] as const,
+  )
+}
+
+/** What has arrived of each unit, in bytes, and what works less well than it could. */
+export async function progress(
+  page: Page,
+): Promise<{ loadedOf: Record<string, number>; warning: string | undefined }> {
+  return await page.evaluate(() => {
+    const { units, warning } = (globalThis as unknown as HarnessPage).split.progress
+    return { loadedOf: Object.fromEntries(units.map(({ name, loaded }) => [name, loaded])), warning }
+  })
+}
+
 /** Waits until so many layers stay in the cloud, or fewer. */
 export async function waitForCut(page: Page, cut: number, timeout = 30_000): Promise<void> {
   await page.waitForFunction(
@@ -134,17 +163,43 @@ export async function sources(page: Page): Promise<Record<string, string>> {
   )
 }
 
-/** Destroys the GPU device in the page's newest worker. */
+/** Destroys the GPU device in the page's newest worker, as soon as it has one. */
 export async function destroyGpu(page: Page): Promise<void> {
-  await page
-    .workers()
-    .at(-1)
-    ?.evaluate(() => (self as unknown as { gpus: GPUDevice[] }).gpus.at(-1)?.destroy())
+  const worker = await newestWorker(page)
+  await worker.evaluate(async () => {
+    const { gpus } = self as unknown as { gpus?: GPUDevice[] }
+    while (gpus === undefined || gpus.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    gpus.at(-1)?.destroy()
+  })
 }
 
-/** Ends the page's newest worker without a word, as a browser that is short of memory does. */
+/** GPU buffers that live in the page's newest worker. */
+export async function liveBuffers(page: Page): Promise<number> {
+  const worker = await newestWorker(page)
+  return await worker.evaluate(() => (self as unknown as { buffers: number }).buffers)
+}
+
+/** Ends the page's newest worker without a word, as a browser that is short of memory does, and waits for the next one. */
 export async function killWorker(page: Page): Promise<void> {
+  await newestWorker(page)
+  const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
+  const before = await workers()
   await page.evaluate(() => (globalThis as unknown as HarnessPage).workers.at(-1)?.terminate())
+  while ((await workers()) === before) {
+    await page.waitForTimeout(100)
+  }
+}
+
+async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+  for (;;) {
+    const worker = page.workers().at(-1)
+    if (worker !== undefined) {
+      return worker
+    }
+    await page.waitForTimeout(5)
+  }
 }
 
 /** Closes every instance of the page. */

@@ -2,16 +2,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BrowserContext, Page } from 'playwright-core'
+import type { ConnectOptions } from 'splitcompute'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchProfile } from './browser.ts'
-import { type Fault, FaultProxy, type Kind } from './fault-proxy.ts'
+import { FaultProxy } from './fault-proxy.ts'
+import { type FaultCase, faults } from './faults.ts'
 import {
   clearStorage,
   close,
   connect,
   cosine,
-  destroyGpu,
-  killWorker,
   type Outcome,
   open,
   startEmbedding,
@@ -26,133 +26,185 @@ const RUNS = PROVE ? 50 : 2
 /** Rounds after which a page is opened anew. */
 const ROUNDS_A_PAGE = 10
 const COSINE = 0.999
-const UNITS = 5
+const TIMEOUT_MS = PROVE ? 900_000 : 120_000
 
-/** One round's place: a page that embeds, four times a second, while something breaks. */
-interface Place {
-  readonly page: Page
-  readonly context: BrowserContext
-  readonly proxy: FaultProxy
+/** What is embedded, and what must come out. */
+interface Workload {
+  readonly inputs: readonly (readonly number[] | string)[]
+  readonly embeddings: readonly ArrayLike<number>[]
+  readonly options: Partial<ConnectOptions>
+  readonly units: number
 }
 
-interface Case {
-  readonly name: string
-  /** Whether the weights come from the network or from the disk; the network where it is left out. */
-  readonly warm?: boolean
-  /** Breaks something while the page embeds; what it returns mends it. */
-  readonly inject: (place: Place) => Promise<void>
-  readonly mend?: (place: Place) => Promise<void>
-  /** The cut that is reached in the end; 0 where it is left out. */
-  readonly cut?: number
-}
-
+/** What became of every embed under one fault. */
 interface Row {
   readonly fault: string
+  readonly model: string
   runs: number
   embeds: number
   lost: number
   wrong: number
   rejected: number
+  /** Answers by the cut that ran. */
   readonly cuts: Record<string, number>
 }
 
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
-const moment = (most: number) => pause(Math.random() * most)
+const TEXTS = ['It was a dark night.', 'Rain fell.', 'She went home.', 'The ships came in.']
 
-/** Plans a fault for one of the requests of a load, or for the next embed. */
-function planned(name: string, kind: Kind, fault: Fault, times = 1): Case {
-  return {
-    name,
-    inject: async ({ proxy }) => {
-      if (kind === 'embed') {
-        await moment(1_000)
-      } else if (kind === 'shard') {
-        // Any of the units: those before it come whole.
-        await passing(proxy, Math.floor(Math.random() * UNITS))
-      }
-      proxy.plan(kind, fault, times)
-    },
-  }
-}
-
-async function passing(proxy: FaultProxy, shards: number): Promise<void> {
-  const shardsSeen = () => proxy.seen.filter(({ kind }) => kind === 'shard').length
-  const before = shardsSeen()
-  for (let waited = 0; shardsSeen() - before < shards && waited < 1_000; waited += 5) {
-    await pause(5)
-  }
-}
-
-const cases: Case[] = [
-  planned('connection cut in the middle of a part', 'shard', { cut: true }),
-  planned('part corrupted', 'shard', { corrupt: true }),
-  planned('S3 slow: 10 KB/s for 2 s', 'shard', { slow: true }),
-  planned('S3 answers 403', 'shard', { status: 403 }),
-  planned('S3 answers 500', 'shard', { status: 500 }),
-  planned('S3 answers 503', 'shard', { status: 503, retryAfter: 1 }),
-  planned('shard URL expired', 'shard', { expired: true }),
-  planned('head answers 429', 'embed', { status: 429, retryAfter: 1 }, 3),
-  planned('head answers 500', 'embed', { status: 500 }, 3),
-  {
-    name: 'GPU device destroyed while shards load',
-    inject: async ({ page }) => {
-      await moment(600)
-      await destroyGpu(page)
-    },
-  },
-  {
-    name: 'GPU device destroyed while requests run',
-    warm: true,
-    inject: async ({ page }) => {
-      await waitForCut(page, 0)
-      await moment(500)
-      await destroyGpu(page)
-    },
-  },
-  {
-    name: 'worker killed',
-    warm: true,
-    inject: async ({ page }) => {
-      await moment(1_000)
-      await killWorker(page)
-    },
-  },
-  {
-    name: 'network offline for 1.5 s',
-    inject: async ({ proxy }) => {
-      await moment(1_000)
-      proxy.offline = true
-      proxy.breakConnections()
-      await pause(1_500)
-      proxy.offline = false
-    },
-  },
-  {
-    name: 'storage cleared behind the page’s back',
-    inject: async ({ page }) => {
-      await moment(800)
-      await clearStorage(page)
-    },
-  },
-  {
-    name: 'disk full',
-    inject: async ({ context, page, proxy }) => {
-      const devtools = await context.newCDPSession(page)
-      await devtools.send('Storage.overrideQuotaForOrigin', { origin: proxy.url, quotaSize: 100_000 })
-      await devtools.detach()
-    },
-    mend: async ({ context, page, proxy }) => {
-      const devtools = await context.newCDPSession(page)
-      await devtools.send('Storage.overrideQuotaForOrigin', { origin: proxy.url })
-      await devtools.detach()
-    },
-  },
+/** Faults that are also tried with texts, on the model that has a tokenizer. */
+const WITH_TEXTS: readonly string[] = [
+  'connection cut in the middle of a part',
+  'shard URL expired',
+  'GPU device destroyed while requests run',
+  'network offline for 1.5 s',
 ]
 
-const { inputs, embeddings } = oracle()
-const rows: Row[] = []
+describe('a storm', () => {
+  const tokens: Workload = { ...oracle(), options: { model: 'gpt2-plain', dtype: 'f32' }, units: 5 }
+  const texts = {
+    inputs: TEXTS,
+    embeddings: [] as number[][],
+    options: { model: 'bookworm', dtype: 'f16' },
+    units: 10,
+  } as const
+  const rows: Row[] = []
+  let cloud: LocalCloud
+  let proxy: FaultProxy
+  let context: BrowserContext
+  let profile: string
 
-function judge(row: Row, { asked, outcomes }: { asked: number; outcomes: readonly Outcome[] }): void {
+  beforeAll(async () => {
+    cloud = await LocalCloud.start({}, ['bookworm', GPT2_PLAIN])
+    proxy = await FaultProxy.start(cloud.url)
+    profile = mkdtempSync(join(tmpdir(), 'splitcompute-'))
+    context = await launchProfile(profile)
+    const response = await fetch(new URL('/v1/embed', cloud.url), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ model: 'bookworm', input: TEXTS }),
+    })
+    texts.embeddings.push(...((await response.json()) as { embeddings: number[][] }).embeddings)
+  })
+
+  afterAll(async () => {
+    await context?.close()
+    await proxy?.stop()
+    await cloud?.stop()
+    rmSync(profile, { recursive: true, force: true })
+    if (PROVE) {
+      writeProof(rows)
+    }
+  })
+
+  function newRow(fault: string, { options }: Workload): Row {
+    const model = options.model ?? ''
+    const row = { fault, model, runs: 0, embeds: 0, lost: 0, wrong: 0, rejected: 0, cuts: {} }
+    rows.push(row)
+    return row
+  }
+
+  /** A new page for every few rounds; no worker of a round may be left at its end. */
+  async function inPages(round: (page: Page) => Promise<void>): Promise<void> {
+    for (let done = 0; done < RUNS; ) {
+      const page = await context.newPage()
+      await open(page, proxy.url)
+      for (let i = 0; i < ROUNDS_A_PAGE && done < RUNS; i++, done++) {
+        await round(page)
+        await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
+      }
+      await page.close()
+    }
+  }
+
+  async function brave(fault: FaultCase, workload: Workload): Promise<void> {
+    const row = newRow(fault.name, workload)
+    await inPages(async (page) => {
+      const place = { page, context, proxy, units: workload.units }
+      if (!fault.warm) {
+        await clearStorage(page)
+      }
+      await fault.before?.(place)
+      await connect(page, { ...workload.options, ...fault.options })
+      await startEmbedding(page, workload.inputs)
+      try {
+        await fault.during?.(place)
+        await waitForCut(page, fault.cut ?? 0)
+        expect(proxy.done).toBe(true)
+        await page.waitForTimeout(300)
+      } finally {
+        proxy.heal()
+      }
+      judge(row, await stopEmbedding(page), workload)
+      await fault.after?.(place)
+      await close(page)
+    })
+    expectNoneLost(row)
+  }
+
+  it.each(faults)('shouldLoseNoAnswerWhen: $name', { timeout: TIMEOUT_MS }, (fault) => brave(fault, tokens))
+
+  it.each(faults.filter(({ name }) => WITH_TEXTS.includes(name)))(
+    'shouldLoseNoAnswerToATextWhen: $name',
+    { timeout: TIMEOUT_MS },
+    (fault) => brave(fault, texts),
+  )
+
+  it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: TIMEOUT_MS }, async () => {
+    const row = newRow('tab reloaded while shards load', tokens)
+    const page = await context.newPage()
+    for (let run = 0; run < RUNS; run++) {
+      await open(page, proxy.url)
+      await clearStorage(page)
+      await connect(page)
+      await page.waitForTimeout(Math.random() * 700)
+      // What a page that is reloaded had asked for is not counted.
+      await open(page, proxy.url)
+      await connect(page)
+      await startEmbedding(page, tokens.inputs)
+      await waitForCut(page, 0)
+      await page.waitForTimeout(300)
+      judge(row, await stopEmbedding(page), tokens)
+    }
+    await page.close()
+    expectNoneLost(row)
+  })
+
+  it.each([
+    { name: 'two tabs, cold', tabs: true, warm: false },
+    { name: 'two tabs, warm', tabs: true, warm: true },
+    { name: 'two instances in one page, cold', tabs: false, warm: false },
+    { name: 'two instances in one page, warm', tabs: false, warm: true },
+  ])('shouldLoseNoAnswerWith: $name', { timeout: TIMEOUT_MS }, async ({ name, tabs, warm }) => {
+    const row = newRow(name, tokens)
+    await inPages(async (page) => {
+      if (!warm) {
+        await clearStorage(page)
+      }
+      const pages = tabs ? [page, await context.newPage()] : [page]
+      const [, other] = pages
+      if (other !== undefined) {
+        await open(other, proxy.url)
+      }
+      await Promise.all([connect(page), connect(other ?? page)])
+      for (const each of pages) {
+        await startEmbedding(each, tokens.inputs)
+      }
+      for (const each of pages) {
+        await waitForCut(each, 0)
+        judge(row, await stopEmbedding(each), tokens)
+        await close(each)
+      }
+      await other?.close()
+    })
+    expectNoneLost(row)
+  })
+})
+
+function judge(
+  row: Row,
+  { asked, outcomes }: { asked: number; outcomes: readonly Outcome[] },
+  { embeddings }: Workload,
+): void {
   row.runs++
   row.embeds += asked
   row.lost += asked - outcomes.length
@@ -167,133 +219,23 @@ function judge(row: Row, { asked, outcomes }: { asked: number; outcomes: readonl
   }
 }
 
-function newRow(fault: string): Row {
-  const row = { fault, runs: 0, embeds: 0, lost: 0, wrong: 0, rejected: 0, cuts: {} }
-  rows.push(row)
-  return row
-}
-
-function expectNoneLost({ lost, wrong, rejected, embeds }: Row): void {
-  expect({ lost, wrong, rejected }).toEqual({ lost: 0, wrong: 0, rejected: 0 })
+function expectNoneLost({ lost, wrong, rejected, embeds, cuts }: Row): void {
+  expect({ lost, wrong, rejected }, JSON.stringify(cuts)).toEqual({ lost: 0, wrong: 0, rejected: 0 })
   expect(embeds).toBeGreaterThan(0)
 }
 
-describe('a storm', () => {
-  let cloud: LocalCloud
-  let proxy: FaultProxy
-  let context: BrowserContext
-  let profile: string
-
-  beforeAll(async () => {
-    cloud = await LocalCloud.start({}, [GPT2_PLAIN])
-    proxy = await FaultProxy.start(cloud.url)
-    profile = mkdtempSync(join(tmpdir(), 'splitcompute-'))
-    context = await launchProfile(profile)
-  })
-
-  afterAll(async () => {
-    await context?.close()
-    await proxy?.stop()
-    await cloud?.stop()
-    rmSync(profile, { recursive: true, force: true })
-    if (PROVE) {
-      const folder = new URL('../../../docs/proofs/', import.meta.url)
-      mkdirSync(folder, { recursive: true })
-      writeFileSync(
-        new URL('storm.json', folder),
-        `${JSON.stringify({ model: 'gpt2-plain', rows }, null, 2)}\n`,
-      )
-    }
-  })
-
-  /** A page for a few rounds; nothing of it may be left once it is closed. */
-  async function inPage(rounds: number, round: (page: Page) => Promise<void>): Promise<void> {
-    for (let done = 0; done < rounds; ) {
-      const page = await context.newPage()
-      await open(page, proxy.url)
-      for (let i = 0; i < ROUNDS_A_PAGE && done < rounds; i++, done++) {
-        await round(page)
-        await expect.poll(() => page.workers().length).toBe(0)
-      }
-      await page.close()
-    }
-  }
-
-  it.each(cases)(
-    'shouldLoseNoAnswerWhen: $name',
-    { timeout: 900_000 },
-    async ({ name, warm, inject, mend, cut = 0 }) => {
-      const row = newRow(name)
-      await inPage(RUNS, async (page) => {
-        const place = { page, context, proxy }
-        if (!warm) {
-          await clearStorage(page)
-        }
-        await connect(page)
-        await startEmbedding(page, inputs)
-        try {
-          await inject(place)
-          await pause(500)
-          await waitForCut(page, cut)
-          await pause(300)
-        } finally {
-          proxy.heal()
-        }
-        judge(row, await stopEmbedding(page))
-        await mend?.(place)
-        await close(page)
-      })
-      expectNoneLost(row)
-    },
+/** The figures, and the same as a table for people. */
+function writeProof(rows: readonly Row[]): void {
+  const folder = new URL('../../../docs/proofs/', import.meta.url)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(new URL('storm.json', folder), `${JSON.stringify({ rows }, null, 2)}\n`)
+  const lines = rows.map(
+    ({ fault, model, runs, embeds, lost, wrong, rejected }) =>
+      `| ${fault} | ${model} | ${runs} | ${embeds} | ${lost} | ${wrong} | ${rejected} |`,
   )
-
-  it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: 900_000 }, async () => {
-    const row = newRow('tab reloaded while shards load')
-    const page = await context.newPage()
-    for (let run = 0; run < RUNS; run++) {
-      await open(page, proxy.url)
-      await clearStorage(page)
-      await connect(page)
-      await moment(700)
-      // What a page that is reloaded had asked for is not counted.
-      await open(page, proxy.url)
-      await connect(page)
-      await startEmbedding(page, inputs)
-      await waitForCut(page, 0)
-      await pause(300)
-      judge(row, await stopEmbedding(page))
-    }
-    await page.close()
-    expectNoneLost(row)
-  })
-
-  it.each([
-    { name: 'two tabs, cold', tabs: true, warm: false },
-    { name: 'two tabs, warm', tabs: true, warm: true },
-    { name: 'two instances in one page, cold', tabs: false, warm: false },
-    { name: 'two instances in one page, warm', tabs: false, warm: true },
-  ])('shouldLoseNoAnswerWith: $name', { timeout: 900_000 }, async ({ name, tabs, warm }) => {
-    const row = newRow(name)
-    await inPage(RUNS, async (page) => {
-      if (!warm) {
-        await clearStorage(page)
-      }
-      const other = tabs ? await context.newPage() : page
-      if (tabs) {
-        await open(other, proxy.url)
-      }
-      await Promise.all([connect(page), connect(other)])
-      await Promise.all([...new Set([page, other])].map((each) => startEmbedding(each, inputs)))
-      await Promise.all([waitForCut(page, 0), waitForCut(other, 0)])
-      await pause(300)
-      for (const each of new Set([page, other])) {
-        judge(row, await stopEmbedding(each))
-        await close(each)
-      }
-      if (tabs) {
-        await other.close()
-      }
-    })
-    expectNoneLost(row)
-  })
-})
+  const head = [
+    '| fault | model | runs | embeds | lost | wrong | rejected |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  writeFileSync(new URL('storm.md', folder), `${[...head, ...lines].join('\n')}\n`)
+}

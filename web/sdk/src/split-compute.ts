@@ -1,12 +1,12 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Cloud } from './client/cloud'
+import { Cloud, type Inputs } from './client/cloud'
 import { Deadline } from './client/deadline'
 import { Embedding, type Fallback, type Ledger } from './client/embedding'
-import { checkInputs, type Input, isList } from './client/inputs'
+import { checkInputs, checkPooled, type Input, isList } from './client/inputs'
 import { Loader } from './client/loader'
 import type { Dtype, Manifest, Pooling } from './client/manifest'
 import { listModels, type Model } from './client/models'
-import { Pace } from './client/pace'
+import { type Claim, Pace } from './client/pace'
 import type { Progress } from './client/progress'
 import { askToPersist, ShardStorage } from './client/storage'
 import { LazyTokenizer } from './client/tokenizer'
@@ -123,11 +123,9 @@ export class SplitCompute extends EventTarget {
    *   `invalid_argument`, `timeout`; the signal's reason once it aborts
    */
   static async connect(options: ConnectOptions, open: OpenDevice = openDevice): Promise<SplitCompute> {
-    const { endpoint, model, headers, signal, workerUrl } = options
+    const { endpoint, headers, signal, workerUrl } = options
+    const model = modelName(options.model)
     const { dtype = 'f16', memory = defaultMemory(), download = defaultDownload() } = options
-    if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(model)) {
-      throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${model}`)
-    }
     for (const [name, bytes] of Object.entries({ memory, download })) {
       if (!(bytes >= 0)) {
         throw new SplitComputeError('invalid_argument', `"${name}" must be a number of bytes.`)
@@ -221,13 +219,16 @@ export class SplitCompute extends EventTarget {
   embed(input: readonly string[] | readonly (readonly number[])[], options?: EmbedOptions): Promise<Answer[]>
   async embed(input: Input, options: EmbedOptions = {}): Promise<Answer | Answer[]> {
     const inputs = checkInputs(input, this.#manifest)
-    const pooled = {
-      pooling: options.pooling ?? this.#manifest.pooling.kind,
-      normalize: options.normalize ?? this.#manifest.pooling.normalize,
-    }
+    const pooled = checkPooled(options, this.#manifest)
     const deadline = new Deadline(options.signal, options.timeoutMs, this.#closing.signal)
+    let claim: Claim | undefined
     try {
-      const { cut, reason } = await this.#chooseCut(options.cut, deadline)
+      deadline.signal.throwIfAborted()
+      const ordered = options.cut
+      const { cut, reason } =
+        ordered === undefined ? this.#cutAsItStands() : await this.#cutAsOrdered(ordered, deadline)
+      // At once, so that calls of the same moment see each other.
+      claim = cut < this.layers ? this.#pace.claim(guessTokens(inputs), this.layers - cut) : undefined
       const sides = {
         cloud: this.#cloud,
         loader: this.#loader,
@@ -238,7 +239,7 @@ export class SplitCompute extends EventTarget {
         dtype: this.#dtype,
         onFallback: (fallback: Fallback) => this.#dispatch('fallback', fallback),
       }
-      const request = { inputs, cut, pooled, reason }
+      const request = { inputs, cut, pooled, reason, claim }
       const answering = new Embedding(sides, request, deadline).answer()
       this.#loader.begin()
       const result = await answering
@@ -251,26 +252,26 @@ export class SplitCompute extends EventTarget {
       const [first] = answers
       return isList(input) || first === undefined ? answers : first
     } finally {
+      claim?.release()
       deadline.release()
     }
   }
 
   /** Frees the GPU and ends the worker. What is under way rejects with `closed`, and so does `ready` unless it resolved before. */
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      return
+    }
     const error = new SplitComputeError('closed', 'SplitCompute was closed.')
     this.#closing.abort(error)
     this.#pace.close()
     await this.#loader.close(error)
   }
 
-  async #chooseCut(
-    ordered: number | undefined,
+  async #cutAsOrdered(
+    ordered: number,
     deadline: Deadline,
   ): Promise<{ cut: number; reason: string | undefined }> {
-    deadline.signal.throwIfAborted()
-    if (ordered === undefined) {
-      return this.#cutAsItStands()
-    }
     if (!Number.isInteger(ordered) || ordered < 0 || ordered > this.layers) {
       throw new SplitComputeError(
         'invalid_argument',
@@ -341,4 +342,22 @@ export class SplitCompute extends EventTarget {
   #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
+}
+
+/** Tokens of the inputs, of texts by the usual length of a token. */
+function guessTokens(inputs: Inputs): number {
+  const CHARACTERS = 4
+  return [...inputs].reduce(
+    (sum, input) => sum + (typeof input === 'string' ? Math.ceil(input.length / CHARACTERS) : input.length),
+    0,
+  )
+}
+
+/** The name without the owner that a hub's name begins with. */
+function modelName(model: unknown): string {
+  const name = typeof model === 'string' ? model.replace(/^[A-Za-z0-9][A-Za-z0-9._-]*\//, '') : ''
+  if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(name)) {
+    throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${String(model)}`)
+  }
+  return name
 }

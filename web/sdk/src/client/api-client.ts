@@ -1,6 +1,7 @@
 import type { components } from '../api/head'
 import { backoffMs, retryAfterMs, sleep } from '../backoff'
-import { SplitComputeError } from '../errors'
+import { SplitComputeError, sentence } from '../errors'
+import { withSignal } from './with-signal'
 
 type ProblemDocument = components['schemas']['Problem']
 
@@ -62,8 +63,7 @@ export class ApiClient {
 
   async #sendOnce({ method, path, accept, body }: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
     const text = body === undefined ? null : JSON.stringify(body)
-    const own = typeof this.headers === 'function' ? await this.headers() : this.headers
-    const headers = new Headers(own)
+    const headers = new Headers(await this.#ownHeaders(signal))
     headers.set('Accept', accept)
     if (text !== null) {
       headers.set('Content-Type', 'application/json')
@@ -75,6 +75,20 @@ export class ApiClient {
       throw refusal(response, type, bytes)
     }
     return { type, bytes, sent: text === null ? 0 : new TextEncoder().encode(text).byteLength }
+  }
+
+  /** A function that fails, as when a token cannot be renewed at the moment, is asked again like a server. */
+  async #ownHeaders(signal: AbortSignal): Promise<ApiHeaders> {
+    const { headers } = this
+    if (typeof headers !== 'function') {
+      return headers
+    }
+    try {
+      return await withSignal((async () => headers())(), signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new RetryableError(`The function "headers" failed: ${sentence(cause)}`, undefined, cause)
+    }
   }
 }
 
@@ -164,6 +178,9 @@ function baseOf(endpoint: string): URL {
   const document = (globalThis as { document?: { baseURI: string } }).document
   let base: URL
   try {
+    if (typeof endpoint !== 'string') {
+      throw new TypeError('not a string')
+    }
     base = new URL(endpoint === '' ? '/' : endpoint, document?.baseURI)
   } catch (cause) {
     throw new SplitComputeError('invalid_argument', `"endpoint" is not a URL: ${endpoint}`, { cause })

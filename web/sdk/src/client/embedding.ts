@@ -6,8 +6,9 @@ import type { Cloud, Inputs, Pooled, Traffic } from './cloud'
 import { Deadline } from './deadline'
 import type { Loader } from './loader'
 import type { Dtype, Manifest } from './manifest'
-import type { Pace } from './pace'
+import type { Claim, Pace } from './pace'
 import type { LazyTokenizer } from './tokenizer'
+import { withSignal } from './with-signal'
 
 /** What a request cost. The inputs of one call share it. */
 export interface Ledger {
@@ -42,6 +43,8 @@ export interface EmbeddingRequest {
   readonly pooled: Pooled
   /** Why `cut` is not the one that was asked for. */
   readonly reason: string | undefined
+  /** Its place in the device's queue, where the device has a part in it. */
+  readonly claim: Claim | undefined
 }
 
 export interface Sides {
@@ -82,10 +85,10 @@ export class Embedding {
   /** @throws SplitComputeError when neither side can answer; the signal's reason once it aborts */
   async answer(): Promise<EmbeddingResult> {
     const { device } = this.sides.loader
-    const { cut } = this.request
-    if (cut < this.sides.manifest.layers && device !== undefined) {
+    const { cut, claim } = this.request
+    if (claim !== undefined && device !== undefined) {
       try {
-        return await this.#split(device, cut)
+        return await this.#split(device, cut, claim)
       } catch (error) {
         this.#throwIfOver(error)
         if (!(error instanceof RetryableError)) {
@@ -96,10 +99,10 @@ export class Embedding {
     return await this.#oneSide()
   }
 
-  async #split(device: Device, cut: number): Promise<EmbeddingResult> {
+  async #split(device: Device, cut: number, claim: Claim): Promise<EmbeddingResult> {
     const own = cut === 0 ? this.#knownTokens() : undefined
     const input = own ?? (await this.#cloudsInput(cut))
-    const embeddings = await this.#onDevice(device, cut, input)
+    const embeddings = await this.#onDevice(device, cut, input, claim)
     return this.#result(embeddings, cut)
   }
 
@@ -173,9 +176,9 @@ export class Embedding {
   }
 
   /** Runs the tail within the time that it may take. */
-  async #onDevice(device: Device, cut: number, input: TailInput): Promise<Float32Array[]> {
-    const { pace, loader, manifest } = this.sides
-    const run = pace.begin(input.tokens.length, manifest.layers - cut)
+  async #onDevice(device: Device, cut: number, input: TailInput, claim: Claim): Promise<Float32Array[]> {
+    const { loader } = this.sides
+    const run = claim.begin(input.tokens.length)
     const patience = new Deadline(
       this.#signal,
       Math.min(run.limitMs, DEVICE_SHARE * this.deadline.remainingMs),
@@ -282,16 +285,4 @@ function pack(sequences: readonly (readonly number[])[]): TailInput {
     tokens: Int32Array.from(sequences.flat()),
     lengths: Int32Array.from(sequences, (sequence) => sequence.length),
   }
-}
-
-/** What was submitted to a GPU cannot be called back: it ends unread. */
-function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const aborted = () => reject(signal.reason)
-    signal.addEventListener('abort', aborted, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
-    if (signal.aborted) {
-      aborted()
-    }
-  })
 }

@@ -211,11 +211,12 @@ export class Loader {
     try {
       device = await open({ ...settings, units: this.#order, onWarning }, signal)
     } catch (error) {
-      if (this.#losses.length === 0 || signal.aborted) {
+      const died = error instanceof SplitComputeError && error.code === 'device_lost'
+      // A GPU that was there comes back, if not at once.
+      if (signal.aborted || !(died || this.#losses.length > 0)) {
         throw error
       }
-      // A GPU that was there comes back, if not at once.
-      return { what: 'gpu', reason: sentence(error) }
+      return { what: died ? 'worker' : 'gpu', reason: sentence(error) }
     }
     if (signal.aborted) {
       device.close()
@@ -223,6 +224,7 @@ export class Loader {
     }
     this.#device = device
     this.#phase = 'loading'
+    this.#reason = undefined
     this.#tell()
     this.#loadAll(device).catch((error: unknown) => this.#stop(error))
     return await new Promise<Loss>((resolve) => {

@@ -24,6 +24,20 @@ export interface PacedRun {
   slow(): void
 }
 
+/** A request's place in the device's queue, from the moment on at which the device is chosen for it. */
+export interface Claim {
+  /** Its run begins, with so many tokens. */
+  begin(tokens: number): PacedRun
+  /** Whatever became of it, it waits no more. */
+  release(): void
+}
+
+interface Queued {
+  work: number
+  /** When its run began; before, the cloud has the request. */
+  begun: number | undefined
+}
+
 /** How fast device and cloud have been of late: tells when a run is slow, and when the cloud is faster than the queue. */
 export class Pace {
   #msPerWork: number | undefined
@@ -32,7 +46,7 @@ export class Pace {
   #warm = false
   /** When a run ended last: runs go one after the other. */
   #ended = 0
-  readonly #queue = new Set<{ readonly work: number; readonly begun: number }>()
+  readonly #queue = new Set<Queued>()
   #slowInARow = 0
   #rest: ReturnType<typeof setTimeout> | undefined
 
@@ -54,16 +68,25 @@ export class Pace {
     return Math.max(SLOW_MS, SLOW_FACTOR * (this.#cloudMs ?? 0))
   }
 
-  begin(tokens: number, layers: number): PacedRun {
-    const work = (layers + 1) * (tokens + OVERHEAD_TOKENS)
+  /** @param tokens a guess, for the cloud may still be the one that counts them */
+  claim(tokens: number, layers: number): Claim {
+    const queued: Queued = { work: workOf(tokens, layers), begun: undefined }
+    this.#queue.add(queued)
+    return {
+      begin: (counted) => {
+        queued.work = workOf(counted, layers)
+        return this.#begin(queued)
+      },
+      release: () => this.#queue.delete(queued),
+    }
+  }
+
+  #begin(queued: Queued): PacedRun {
     const first = this.#msPerWork === undefined
-    const limitMs = first
-      ? FIRST_RUN_MS
-      : Math.max(SLOW_MS, SLOW_FACTOR * (this.#queueMs() + work * (this.#msPerWork ?? 0)))
     const begun = performance.now()
-    const run = { work, begun }
-    this.#queue.add(run)
-    const end = () => this.#queue.delete(run)
+    queued.begun = begun
+    const limitMs = first ? FIRST_RUN_MS : Math.max(SLOW_MS, SLOW_FACTOR * this.#queueMs())
+    const end = () => this.#queue.delete(queued)
     return {
       limitMs,
       done: () => {
@@ -73,7 +96,7 @@ export class Pace {
         const ms = now - Math.max(begun, this.#ended)
         this.#ended = now
         if (this.#warm) {
-          this.#msPerWork = mean(this.#msPerWork, ms / work)
+          this.#msPerWork = mean(this.#msPerWork, ms / queued.work)
         }
         this.#warm = true
       },
@@ -91,8 +114,9 @@ export class Pace {
     this.#cloudMs = mean(this.#cloudMs, ms)
   }
 
-  /** Another device: its speed is unknown. */
+  /** Another device: its speed is unknown, and it need not rest for what the one before did. */
   reset(): void {
+    this.close()
     this.#msPerWork = undefined
     this.#warm = false
     this.#slowInARow = 0
@@ -106,12 +130,12 @@ export class Pace {
 
   /** What the queue still takes: its work by the speed of late, less the time that its oldest run has had. */
   #queueMs(): number {
-    const [oldest] = this.#queue
-    if (oldest === undefined) {
-      return 0
+    let [work, oldest] = [0, Number.POSITIVE_INFINITY]
+    for (const queued of this.#queue) {
+      work += queued.work
+      oldest = Math.min(oldest, queued.begun ?? oldest)
     }
-    const work = [...this.#queue].reduce((sum, run) => sum + run.work, 0)
-    const had = performance.now() - oldest.begun
+    const had = Number.isFinite(oldest) ? performance.now() - oldest : 0
     return Math.max(0, work * (this.#msPerWork ?? 0) - had)
   }
 
@@ -124,6 +148,10 @@ export class Pace {
     }, REST_MS)
     this.onChange()
   }
+}
+
+function workOf(tokens: number, layers: number): number {
+  return (layers + 1) * (tokens + OVERHEAD_TOKENS)
 }
 
 function mean(before: number | undefined, newest: number): number {

@@ -134,15 +134,16 @@ class RemoteDevice implements Device {
       const started = device.#channel.call('ping', undefined, { signal })
       await (failure === undefined ? started : Promise.race([started, failure]))
       failure?.catch(() => undefined)
+      if (failure !== undefined) {
+        device.#watch()
+      }
       const { manifest, revision, dtype, memory, download, units } = options
       const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units }
       await device.#channel.call('open', settings, { signal })
     } catch (error) {
+      clearInterval(device.#pings)
       device.#channel.close(error)
       throw error
-    }
-    if (failure !== undefined) {
-      device.#watch()
     }
     return device
   }

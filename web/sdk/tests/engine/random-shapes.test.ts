@@ -48,7 +48,7 @@ async function compare(model: RandomModel, engine: TailEngine, random: Random, d
   expect(difference(joined(pooled), joined(expected)), 'cut 0').toBeLessThan(1e-4)
   const hidden = activations(x, dtype === 'f32' ? 'f32' : 'f16')
   const rounded =
-    dtype === 'f16' ? Float64Array.from(new Uint16Array(hidden.bytes.slice().buffer), halfToNumber) : x
+    hidden.dtype === 'f16' ? Float64Array.from(new Uint16Array(hidden.bytes.slice().buffer), halfToNumber) : x
   const rows = await engine.run({ ...batch, cut: 1, hidden, pooling: 'none', normalize: false }, never)
   const wanted = reference.final(reference.layers(1, layers, rounded, batch.lengths))
   expect(difference(joined(rows), wanted), 'cut 1').toBeLessThan(1e-4)

@@ -15,8 +15,8 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * Times all layers of a model on a device, without a server: medians of interleaved rounds, and what
- * the first batch of a shape costs. {@code EngineTimes STORE MODEL DEVICE PRECISION}
+ * Times all layers of a model on a device, without a server: medians of interleaved rounds, and
+ * what the first batch of a shape costs. {@code EngineTimes STORE MODEL DEVICE PRECISION}
  */
 final class EngineTimes {
 
@@ -83,7 +83,7 @@ final class EngineTimes {
         activations.runLayer();
       }
       // Calls only enqueue work: a pass ends with a read.
-      activations.read(one);
+      activations.read(one, null);
     }
     return (System.nanoTime() - started) / 1e9;
   }

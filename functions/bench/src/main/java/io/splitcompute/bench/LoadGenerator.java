@@ -179,6 +179,8 @@ final class LoadGenerator implements Callable<Integer> {
   }
 
   private static double percentile(double[] sorted, double part) {
-    return sorted.length == 0 ? -1 : sorted[(int) Math.min(sorted.length - 1, part * sorted.length)];
+    return sorted.length == 0
+        ? -1
+        : sorted[(int) Math.min(sorted.length - 1, part * sorted.length)];
   }
 }

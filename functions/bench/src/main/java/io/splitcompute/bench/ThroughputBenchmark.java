@@ -124,7 +124,7 @@ public class ThroughputBenchmark {
           for (int i = 0; i < layers; i++) {
             activations.runLayer();
           }
-          return activations.read(all);
+          return activations.read(all, null);
         }
       };
     }
@@ -136,7 +136,7 @@ public class ThroughputBenchmark {
     return new Runner() {
       @Override
       public float[] run() throws InterruptedException, ExecutionException {
-        return scheduler.submit(head.scheduled(), tokens, layers).get().hidden();
+        return scheduler.submit(head.scheduled(), tokens, layers, null).get().hidden();
       }
 
       @Override
@@ -153,14 +153,12 @@ public class ThroughputBenchmark {
     options.setIntraOpNumThreads(THREADS);
     options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
     OrtSession session = environment.createSession(file.toString(), options);
-    long[] ids =
-        sequences.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
+    long[] ids = sequences.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
     long[] shape = {sequences.size(), sequences.get(0).length};
     return new Runner() {
       @Override
       public float[] run() throws OrtException {
-        try (OnnxTensor input =
-                OnnxTensor.createTensor(environment, LongBuffer.wrap(ids), shape);
+        try (OnnxTensor input = OnnxTensor.createTensor(environment, LongBuffer.wrap(ids), shape);
             OrtSession.Result result = session.run(Map.of("input_ids", input))) {
           float[] hidden = new float[ids.length * hiddenSize(result)];
           ((OnnxTensor) result.get(0)).getFloatBuffer().get(hidden);

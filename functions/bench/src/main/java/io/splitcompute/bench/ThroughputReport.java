@@ -26,14 +26,16 @@ final class ThroughputReport {
             .run();
     Map<String, Map<String, Double>> medians = new LinkedHashMap<>();
     for (RunResult result : results) {
-      String what = result.getParams().getParam("model") + " " + result.getParams().getParam("shape");
+      String what =
+          result.getParams().getParam("model") + " " + result.getParams().getParam("shape");
       medians
           .computeIfAbsent(what, key -> new LinkedHashMap<>())
           .put(
               result.getParams().getParam("engine"),
               result.getPrimaryResult().getStatistics().getPercentile(50));
     }
-    System.out.println("model shape | tokens/s: layers, scheduler, onnxruntime | layers/onnxruntime | scheduler's overhead");
+    System.out.println(
+        "model shape | tokens/s: layers, scheduler, onnxruntime | layers/onnxruntime | scheduler's overhead");
     medians.forEach(
         (what, times) -> {
           String[] sides = what.substring(what.indexOf(' ') + 1).split("x", 2);

@@ -11,7 +11,6 @@ import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.head.message.HiddenDtype;
 import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.Heads;
-import io.splitcompute.head.model.Pooling;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.schedule.HeadRun;
 import io.splitcompute.head.schedule.Scheduler;
@@ -100,30 +99,27 @@ final class EmbedService {
     CompletableFuture<HeadRun> run =
         cut == 0
             ? CompletableFuture.completedFuture(NOTHING)
-            : scheduler.submit(head.scheduled(), batch, cut);
+            : scheduler.submit(
+                head.scheduled(), batch, cut, finished ? pooling.orElseThrow() : null);
     return Cancellable.then(
         run,
         ran ->
             finished
                 ? embeddings(
-                    head,
-                    batch,
-                    ran,
-                    pooling.orElseThrow(),
-                    request.normalize().orElse(manifest.pooling().normalize()))
+                    head, batch, ran, request.normalize().orElse(manifest.pooling().normalize()))
                 : activations(head, batch, cut, ran, request.dtype(), accepted),
         answering);
   }
 
   private static EmbedAnswer embeddings(
-      Head head, TokenBatch batch, HeadRun run, Manifest.Pooling.Kind pooling, boolean normalize) {
+      Head head, TokenBatch batch, HeadRun run, boolean normalize) {
     Manifest manifest = head.manifest();
     return new EmbedAnswer.Embeddings(
         new EmbedResponse(
             manifest.model().value(),
             head.revision(),
             manifest.layers(),
-            Pooling.pool(run.hidden(), batch.lengths(), manifest.hiddenSize(), pooling, normalize),
+            Vectors.of(run.hidden(), manifest.hiddenSize(), normalize),
             batch.lengths(),
             new EmbedResponse.Ledger(ledger(manifest.layers(), batch, run))));
   }

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -13,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -24,7 +27,9 @@ import org.junit.jupiter.api.Test;
  */
 final class FuzzTest {
 
-  private static final int INPUTS = "1".equals(System.getenv("SPLITCOMPUTE_PROVE")) ? 10_000 : 400;
+  private static final boolean PROVE = "1".equals(System.getenv("SPLITCOMPUTE_PROVE"));
+  private static final int INPUTS = PROVE ? 10_000 : 400;
+  private static final Map<Integer, Integer> STATUSES = new TreeMap<>();
   private static final List<String> INSIDES =
       List.of("Exception", "jackson", "JsonToken", "Unexpected", "line:", "at [", "\tat ", "io.");
 
@@ -36,15 +41,24 @@ final class FuzzTest {
   }
 
   @AfterAll
-  static void stop() {
+  static void stop() throws Exception {
     head.close();
+    if (PROVE) {
+      Path proofs = Files.createDirectories(Path.of("../../docs/proofs"));
+      Files.write(
+          proofs.resolve("fuzz-head.json"),
+          RunningHead.JSON
+              .writerWithDefaultPrettyPrinter()
+              .writeValueAsBytes(Map.of("inputs", 2 * INPUTS, "statuses", STATUSES)));
+    }
   }
 
   @Test
   void shouldWithstandBodiesOfAnyFields() throws Exception {
     Random random = new Random(11);
     for (int i = 0; i < INPUTS; i++) {
-      assertUnmoved(RunningHead.JSON.writeValueAsBytes(body(random)), "seed 11, input " + i, random);
+      assertUnmoved(
+          RunningHead.JSON.writeValueAsBytes(body(random)), "seed 11, input " + i, random);
     }
   }
 
@@ -74,6 +88,7 @@ final class FuzzTest {
     }
     HttpResponse<byte[]> response = head.embed(body, headers.toArray(String[]::new));
     String text = new String(response.body(), UTF_8);
+    STATUSES.merge(response.statusCode(), 1, Integer::sum);
     assertTrue(response.statusCode() < 500, which + ": " + text);
     if (response.statusCode() >= 400) {
       assertEquals("application/problem+json", RunningHead.type(response), which + ": " + text);
@@ -86,7 +101,11 @@ final class FuzzTest {
 
   private static Map<String, Object> body(Random random) {
     Map<String, Object> body = new LinkedHashMap<>();
-    put(body, random, "model", pick(random, "gpt2-plain", "bert-mean", "", "../x", 3, "é\u0000", List.of()));
+    put(
+        body,
+        random,
+        "model",
+        pick(random, "gpt2-plain", "bert-mean", "", "../x", 3, "é\u0000", List.of()));
     put(body, random, "input", input(random));
     if (random.nextBoolean()) {
       put(body, random, "cut", number(random));

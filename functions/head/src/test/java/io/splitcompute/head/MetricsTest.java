@@ -36,8 +36,7 @@ final class MetricsTest {
                   HttpResponse.BodyHandlers.ofString())
               .body();
 
-      assertTrue(
-          metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 2.0"), metrics);
+      assertTrue(metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 2.0"), metrics);
       assertTrue(
           metrics.contains("splitcompute_token_layers_total{model=\"gpt2-plain\"} 6.0"), metrics);
       for (String meter :
@@ -75,8 +74,7 @@ final class MetricsTest {
               .firstValue("X-Request-Id")
               .orElse("")
               .length());
-      assertTrue(
-          head.embed(Map.of()).headers().firstValue("X-Request-Id").isPresent());
+      assertTrue(head.embed(Map.of()).headers().firstValue("X-Request-Id").isPresent());
     }
   }
 }

@@ -52,7 +52,7 @@ final class OverloadTest {
     running =
         head.context()
             .getBean(Scheduler.class)
-            .submit(blocking, new TokenBatch(new int[] {1}, new int[] {1}), 1);
+            .submit(blocking, new TokenBatch(new int[] {1}, new int[] {1}), 1, null);
     await(started);
   }
 

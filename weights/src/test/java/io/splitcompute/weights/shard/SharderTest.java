@@ -48,6 +48,18 @@ class SharderTest {
   }
 
   @Test
+  void shouldGiveTheSameBytesForTheSameEncoderWhateverItsNamesArePrefixedWith() throws Exception {
+    Manifest one = shard(TestCheckpoint.bert(), "one");
+    Manifest other = shard(TestCheckpoint.bert().prefixed("bert."), "other");
+
+    assertArrayEquals(one.bytes(), other.bytes());
+    assertEquals(hashes(folder.resolve("one")), hashes(folder.resolve("other")));
+    assertEquals(
+        List.of("embeddings", "layer.0", "layer.1"),
+        one.units().stream().map(Manifest.Unit::name).toList());
+  }
+
+  @Test
   void shouldNameShardsAndRevisionByTheirBytes() throws Exception {
     Manifest manifest = shard(new TestCheckpoint(), "store");
 

@@ -139,7 +139,7 @@ public final class Head implements AutoCloseable {
           for (int layer = 0; layer < manifest().layers(); layer++) {
             activations.runLayer();
           }
-          activations.read(only);
+          activations.read(only, null);
         }
         if (run > 0) {
           double seconds = (System.nanoTime() - started) / 1e9;

@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
@@ -49,6 +50,7 @@ public final class Heads {
           });
   private final Duration patience;
   private final CountDownLatch loaded = new CountDownLatch(1);
+  private volatile Optional<String> failure = Optional.empty();
 
   Heads(
       WeightStore store,
@@ -61,7 +63,8 @@ public final class Heads {
     this.devices = devices;
     this.scheduler = scheduler;
     this.registry = registry;
-    this.names = List.copyOf(names);
+    // An absent list comes as one blank name.
+    this.names = names.stream().filter(name -> !name.isBlank()).toList();
     this.patience = patience;
     loader.execute(this::loadAll);
   }
@@ -69,6 +72,11 @@ public final class Heads {
   /** Whether all models are loaded. */
   public boolean ready() {
     return loaded.getCount() == 0;
+  }
+
+  /** Why the last attempt to load a model failed, as long as it has not been made good. */
+  public Optional<String> failure() {
+    return failure;
   }
 
   /**
@@ -106,24 +114,52 @@ public final class Heads {
   private void loadAll() {
     Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
-      try {
-        for (ModelName model : models()) {
-          if (!heads.containsKey(model)) {
-            heads.put(model, load(model));
-          }
-        }
+      if (loadMissing(pause)) {
+        failure = Optional.empty();
         loaded.countDown();
         return;
-      } catch (IOException failed) {
-        LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), failed.getMessage());
-      } catch (RuntimeException failed) {
-        LOG.error("Not ready, trying again in {} s", pause.toSeconds(), failed);
       }
       sleep(pause);
       pause =
           pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
               ? pause.multipliedBy(2)
               : LONGEST_PAUSE;
+    }
+  }
+
+  /** Loads each model that is not loaded yet: one that fails does not keep the others. */
+  private boolean loadMissing(Duration pause) {
+    boolean complete = true;
+    try {
+      for (ModelName model : models()) {
+        if (!heads.containsKey(model)) {
+          complete &= loaded(model, pause);
+        }
+      }
+    } catch (IOException | RuntimeException failed) {
+      failed(failed, "the models cannot be listed", pause);
+      complete = false;
+    }
+    return complete;
+  }
+
+  private boolean loaded(ModelName model, Duration pause) {
+    try {
+      heads.put(model, load(model));
+      return true;
+    } catch (IOException | RuntimeException failed) {
+      failed(failed, "the model " + model + " cannot be loaded", pause);
+      return false;
+    }
+  }
+
+  private void failed(Exception cause, String what, Duration pause) {
+    String reason = what + ": " + cause.getMessage();
+    failure = Optional.of(reason);
+    if (cause instanceof IOException) {
+      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason);
+    } else {
+      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason, cause);
     }
   }
 

@@ -1,7 +1,6 @@
 package io.splitcompute.head.model;
 
 import ai.djl.engine.EngineException;
-import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -20,6 +19,8 @@ import java.util.BitSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Supplier;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
 
 /** A model's weights and programs on one device. */
 final class Replica implements LayerStack, AutoCloseable {
@@ -123,32 +124,41 @@ final class Replica implements LayerStack, AutoCloseable {
     }
 
     @Override
-    public float[] read(BitSet sequences) {
+    public float[] read(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
       return orOutOfMemory(
           () -> {
-            try (NDManager scratch = manager.newSubManager();
-                IValue some = select(sequences)) {
-              return normed(some, (PtNDManager) scratch)
-                  .toType(DataType.FLOAT32, false)
-                  .toFloatArray();
+            try (IValue some = select(rows(sequences, pooling))) {
+              IValue norm = weights.finalNorm();
+              Program program = programs.finalNorm();
+              if (layersRun < manifest.layers() || norm == null || program == null) {
+                return pooled(some, sequences, pooling);
+              }
+              try (IValue normed = program.run(some, norm)) {
+                return pooled(normed, sequences, pooling);
+              }
             }
           });
     }
 
-    private PtNDArray normed(IValue rows, PtNDManager scratch) {
-      IValue norm = weights.finalNorm();
-      Program program = programs.finalNorm();
-      if (layersRun < manifest.layers() || norm == null || program == null) {
-        return rows.toTensor(scratch);
+    private float[] pooled(IValue rows, BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
+      if (pooling != Manifest.Pooling.Kind.MEAN) {
+        return floats(rows);
       }
-      try (IValue normed = program.run(rows, norm)) {
-        return normed.toTensor(scratch);
+      try (IValue counts = longs(sequences.stream().mapToLong(i -> lengths[i]).toArray());
+          IValue means = programs.means().run(rows, counts)) {
+        return floats(means);
+      }
+    }
+
+    private float[] floats(IValue rows) {
+      try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
+        return rows.toTensor(scratch).toType(DataType.FLOAT32, false).toFloatArray();
       }
     }
 
     @Override
     public void keep(BitSet sequences) {
-      replace(orOutOfMemory(() -> select(sequences)));
+      replace(orOutOfMemory(() -> select(rows(sequences, null))));
       lengths = sequences.stream().map(i -> lengths[i]).toArray();
       closeShape();
       runs = runsOf(lengths);
@@ -156,20 +166,31 @@ final class Replica implements LayerStack, AutoCloseable {
       longest = longestOf(lengths);
     }
 
-    private IValue select(BitSet sequences) {
-      long[] rows = new long[sequences.stream().map(i -> lengths[i]).sum()];
-      int at = 0;
-      int row = 0;
+    /** The rows that are read of sequences. */
+    private long[] rows(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
+      LongStream.Builder rows = LongStream.builder();
+      long start = 0;
       for (int i = 0; i < lengths.length; i++) {
-        for (int j = 0; j < lengths[i]; j++, row++) {
-          if (sequences.get(i)) {
-            rows[at++] = row;
-          }
+        long end = start + lengths[i];
+        if (sequences.get(i)) {
+          long first = pooling == Manifest.Pooling.Kind.LAST ? end - 1 : start;
+          long last = pooling == Manifest.Pooling.Kind.CLS ? start : end - 1;
+          LongStream.rangeClosed(first, last).forEach(rows::add);
         }
+        start = end;
       }
-      try (PtNDArray indices = (PtNDArray) manager.create(rows, new Shape(rows.length));
-          IValue wanted = IValue.from(indices)) {
+      return rows.build().toArray();
+    }
+
+    private IValue select(long[] rows) {
+      try (IValue wanted = longs(rows)) {
         return programs.rows().run(x, wanted);
+      }
+    }
+
+    private IValue longs(long[] values) {
+      try (PtNDArray array = (PtNDArray) manager.create(values, new Shape(values.length))) {
+        return IValue.from(array);
       }
     }
 

@@ -19,8 +19,11 @@ import org.jspecify.annotations.Nullable;
  *     have; {@code starts} and {@code longest} tell the same to {@link Attention#RAGGED}
  * @param finalNorm {@code (x [T, h], weights)} to {@code [T, h]}; null if the model has none
  * @param rows {@code (x [T, h], rows [R] int64)} to {@code [R, h]}
+ * @param means {@code (x [T, h], lengths [B] int64)} to {@code [B, h]}, the mean of each sequence's
+ *     rows in f32
  */
-public record Programs(Program embeddings, Program layer, @Nullable Program finalNorm, Program rows)
+public record Programs(
+    Program embeddings, Program layer, @Nullable Program finalNorm, Program rows, Program means)
     implements AutoCloseable {
 
   /** A layer's tensors, in the order in which its program takes them. */
@@ -83,6 +86,15 @@ public record Programs(Program embeddings, Program layer, @Nullable Program fina
                 x: Tensor,
                 rows: Tensor) -> Tensor:
                 return torch.index_select(x, 0, rows)
+            """,
+            device),
+        Program.compile(
+            "Means",
+            """
+              def forward(self: __torch__.Means,
+                x: Tensor,
+                lengths: Tensor) -> Tensor:
+                return torch.segment_reduce(torch.to(x, 6), "mean", lengths=lengths, axis=0, unsafe=True)
             """,
             device));
   }
@@ -151,5 +163,6 @@ public record Programs(Program embeddings, Program layer, @Nullable Program fina
       finalNorm.close();
     }
     rows.close();
+    means.close();
   }
 }

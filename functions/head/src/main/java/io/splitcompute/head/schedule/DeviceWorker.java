@@ -2,10 +2,15 @@ package io.splitcompute.head.schedule;
 
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
+import io.splitcompute.weights.Manifest;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -134,21 +139,33 @@ final class DeviceWorker implements Runnable {
       }
     }
 
+    /** Answers what has reached its cut, those together that are pooled alike. */
     private void deliver(LayerStack.Activations activations) {
-      BitSet leaving = matching(sequence -> sequence.cut() == layers);
-      if (leaving.isEmpty()) {
-        return;
+      Set<Optional<Manifest.Pooling.Kind>> poolings = new LinkedHashSet<>();
+      for (Batch.Sequence sequence : present) {
+        if (sequence.cut() == layers) {
+          poolings.add(Optional.ofNullable(sequence.run().pooling));
+        }
       }
-      float[] rows = activations.read(leaving);
-      int tokens = leaving.stream().map(i -> present.get(i).length()).sum();
-      int hiddenSize = rows.length / tokens;
+      for (Optional<Manifest.Pooling.Kind> pooling : poolings) {
+        Manifest.Pooling.@Nullable Kind kind = pooling.orElse(null);
+        BitSet leaving =
+            matching(sequence -> sequence.cut() == layers && sequence.run().pooling == kind);
+        deliver(leaving, activations.read(leaving, kind));
+      }
+    }
+
+    private void deliver(BitSet leaving, float[] rows) {
       double nanosOfWork = (double) (System.nanoTime() - started) / work;
+      int count =
+          leaving.stream().map(i -> present.get(i).run().rows(present.get(i).index())).sum();
+      int hiddenSize = rows.length / count;
       int row = 0;
       for (int i = leaving.nextSetBit(0); i >= 0; i = leaving.nextSetBit(i + 1)) {
         Batch.Sequence sequence = present.get(i);
         double nanos = nanosOfWork * sequence.length() * layers;
         sequence.run().finished(sequence.index(), rows, row * hiddenSize, hiddenSize, nanos);
-        row += sequence.length();
+        row += sequence.run().rows(sequence.index());
       }
     }
 

@@ -3,7 +3,8 @@ package io.splitcompute.head.schedule;
 /**
  * What became of a request.
  *
- * @param hidden {@code [tokens, hiddenSize]} at the request's cut
+ * @param hidden {@code [tokens, hiddenSize]} at the request's cut, or {@code [batch, hiddenSize]}
+ *     where it asked for pooling
  * @param waitMilliseconds from its arrival to its first batch
  * @param runMilliseconds its share of its batches' time on the device, by tokens and layers
  */

@@ -1,10 +1,12 @@
 package io.splitcompute.head.schedule;
 
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.weights.Manifest;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A request from its arrival to its answer. What of it waits is guarded by the queue's lock; what
@@ -14,6 +16,7 @@ final class QueuedRun {
 
   final ScheduledModel model;
   final int cut;
+  final Manifest.Pooling.@Nullable Kind pooling;
   final CompletableFuture<HeadRun> answer = new CompletableFuture<>();
   final long arrived = System.nanoTime();
 
@@ -30,10 +33,12 @@ final class QueuedRun {
   private long firstStart;
   private double runNanos;
 
-  QueuedRun(ScheduledModel model, TokenBatch tokens, int cut) {
+  QueuedRun(
+      ScheduledModel model, TokenBatch tokens, int cut, Manifest.Pooling.@Nullable Kind pooling) {
     this.model = model;
     this.tokens = tokens;
     this.cut = cut;
+    this.pooling = pooling;
     this.unfinished = tokens.lengths().length;
     this.starts = new int[unfinished + 1];
     for (int i = 0; i < unfinished; i++) {
@@ -85,6 +90,16 @@ final class QueuedRun {
     return true;
   }
 
+  /** Rows of a sequence's answer. */
+  int rows(int sequence) {
+    return row(sequence + 1) - row(sequence);
+  }
+
+  /** The first of them. */
+  private int row(int sequence) {
+    return pooling == null ? starts[sequence] : sequence;
+  }
+
   /**
    * Takes a sequence's rows, and answers when it was the last.
    *
@@ -95,14 +110,10 @@ final class QueuedRun {
     boolean last;
     synchronized (this) {
       if (hidden.length == 0) {
-        hidden = new float[tokens.tokens().length * hiddenSize];
+        hidden = new float[row(starts.length - 1) * hiddenSize];
       }
       System.arraycopy(
-          rows,
-          offset,
-          hidden,
-          starts[sequence] * hiddenSize,
-          (starts[sequence + 1] - starts[sequence]) * hiddenSize);
+          rows, offset, hidden, row(sequence) * hiddenSize, rows(sequence) * hiddenSize);
       runNanos += nanos;
       unfinished--;
       last = unfinished == 0;

@@ -3,9 +3,11 @@ package io.splitcompute.head.schedule;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.weights.Manifest;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Runs requests on the devices, many at once. Nobody waits in here: an answer is a future, and one
@@ -49,11 +51,13 @@ public final class Scheduler implements AutoCloseable {
    * Runs a request's sequences through the layers {@code [0, cut)}.
    *
    * @param cut from 1 to the model's number of layers
+   * @param pooling what each sequence becomes, on the device; null for its rows as they are
    * @return completes on a device's thread: go on elsewhere
    * @throws ProblemException overloaded if it would wait too long
    */
-  public CompletableFuture<HeadRun> submit(ScheduledModel model, TokenBatch batch, int cut) {
-    QueuedRun run = new QueuedRun(model, batch, cut);
+  public CompletableFuture<HeadRun> submit(
+      ScheduledModel model, TokenBatch batch, int cut, Manifest.Pooling.@Nullable Kind pooling) {
+    QueuedRun run = new QueuedRun(model, batch, cut, pooling);
     counted(() -> queue.add(run));
     return run.answer;
   }

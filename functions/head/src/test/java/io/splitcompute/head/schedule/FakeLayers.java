@@ -1,12 +1,14 @@
 package io.splitcompute.head.schedule;
 
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.weights.Manifest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.IntConsumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Layers that add one to each token's row of one element, so that an answer tells its token and its
@@ -59,7 +61,16 @@ public final class FakeLayers implements LayerStack {
       }
 
       @Override
-      public float[] read(BitSet wanted) {
+      public float[] read(BitSet wanted, Manifest.Pooling.@Nullable Kind pooling) {
+        if (pooling != null) {
+          // The first row of each will do: a layer does to all rows the same.
+          float[] firsts = new float[wanted.cardinality()];
+          int[] indices = wanted.stream().toArray();
+          for (int i = 0; i < indices.length; i++) {
+            firsts[i] = sequences.get(indices[i])[0];
+          }
+          return firsts;
+        }
         float[] all = new float[wanted.stream().map(i -> sequences.get(i).length).sum()];
         int at = 0;
         for (int i = wanted.nextSetBit(0); i >= 0; i = wanted.nextSetBit(i + 1)) {

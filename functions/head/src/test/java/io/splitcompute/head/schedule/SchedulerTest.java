@@ -10,6 +10,7 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.weights.Manifest;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -69,11 +70,13 @@ final class SchedulerTest {
     FakeLayers layers = new FakeLayers(1000, gate::pass);
     ScheduledModel model = model(layers);
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
-      CompletableFuture<HeadRun> first = scheduler.submit(model, FakeLayers.tokens(100, 1), 1);
+      CompletableFuture<HeadRun> first =
+          scheduler.submit(model, FakeLayers.tokens(100, 1), 1, null);
       gate.awaitRunning();
-      CompletableFuture<HeadRun> two = scheduler.submit(model, FakeLayers.tokens(200, 3), 2);
-      CompletableFuture<HeadRun> five = scheduler.submit(model, FakeLayers.tokens(300, 2, 1), 5);
-      CompletableFuture<HeadRun> one = scheduler.submit(model, FakeLayers.tokens(400, 4), 1);
+      CompletableFuture<HeadRun> two = scheduler.submit(model, FakeLayers.tokens(200, 3), 2, null);
+      CompletableFuture<HeadRun> five =
+          scheduler.submit(model, FakeLayers.tokens(300, 2, 1), 5, null);
+      CompletableFuture<HeadRun> one = scheduler.submit(model, FakeLayers.tokens(400, 4), 1, null);
       gate.open.countDown();
 
       assertArrayEquals(new float[] {101}, first.get().hidden());
@@ -97,7 +100,7 @@ final class SchedulerTest {
         int[] lengths = random.ints(1 + random.nextInt(3), 1, 9).toArray();
         int[] tokens = random.ints(Arrays.stream(lengths).sum(), 0, 1 << 20).toArray();
         int cut = 1 + random.nextInt(12);
-        answers.add(scheduler.submit(model, new TokenBatch(tokens, lengths), cut));
+        answers.add(scheduler.submit(model, new TokenBatch(tokens, lengths), cut, null));
         float[] rows = new float[tokens.length];
         for (int j = 0; j < rows.length; j++) {
           rows[j] = tokens[j] + cut;
@@ -118,12 +121,13 @@ final class SchedulerTest {
     int[] many = new int[10_000];
     Arrays.fill(many, 2);
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
-      CompletableFuture<HeadRun> large = scheduler.submit(model, FakeLayers.tokens(1, many), 1);
+      CompletableFuture<HeadRun> large =
+          scheduler.submit(model, FakeLayers.tokens(1, many), 1, null);
       gate.awaitRunning();
       AtomicInteger batchesBefore = new AtomicInteger();
       CompletableFuture<Void> small =
           scheduler
-              .submit(model, FakeLayers.tokens(2, 3), 1)
+              .submit(model, FakeLayers.tokens(2, 3), 1, null)
               .thenAccept(run -> batchesBefore.set(layers.batches.size()));
       gate.open.countDown();
 
@@ -152,12 +156,14 @@ final class SchedulerTest {
             });
     ScheduledModel model = model(layers);
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
-      CompletableFuture<HeadRun> answer = scheduler.submit(model, FakeLayers.tokens(1, 5), 12);
+      CompletableFuture<HeadRun> answer =
+          scheduler.submit(model, FakeLayers.tokens(1, 5), 12, null);
       assertTrue(running.await(20, TimeUnit.SECONDS));
       answer.cancel(false);
       gone.countDown();
       assertArrayEquals(
-          new float[] {10}, scheduler.submit(model, FakeLayers.tokens(9, 1), 1).get().hidden());
+          new float[] {10},
+          scheduler.submit(model, FakeLayers.tokens(9, 1), 1, null).get().hidden());
     }
     assertEquals(List.of(5, 5, 5, 1), layers.layerTokens);
   }
@@ -168,13 +174,14 @@ final class SchedulerTest {
     FakeLayers layers = new FakeLayers(1000, gate::pass);
     ScheduledModel model = model(layers);
     try (Scheduler scheduler = scheduler(limits(16, Duration.ofSeconds(10), 1), 1)) {
-      CompletableFuture<HeadRun> first = scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+      CompletableFuture<HeadRun> first = scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.awaitRunning();
-      scheduler.submit(model, FakeLayers.tokens(2, 7), 1).cancel(false);
+      scheduler.submit(model, FakeLayers.tokens(2, 7), 1, null).cancel(false);
       gate.open.countDown();
       first.get();
       assertArrayEquals(
-          new float[] {4}, scheduler.submit(model, FakeLayers.tokens(3, 1), 1).get().hidden());
+          new float[] {4},
+          scheduler.submit(model, FakeLayers.tokens(3, 1), 1, null).get().hidden());
     }
     assertEquals(List.of(1, 1), layers.layerTokens);
   }
@@ -185,18 +192,19 @@ final class SchedulerTest {
     ScheduledModel model = model(new FakeLayers(1000, gate::pass));
     model.rate().add(1, 10, 1);
     try (Scheduler scheduler = scheduler(limits(16, Duration.ofSeconds(10), 1024), 1)) {
-      scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+      scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.awaitRunning();
-      scheduler.submit(model, FakeLayers.tokens(1, 16), 12);
+      scheduler.submit(model, FakeLayers.tokens(1, 16), 12, null);
 
       ProblemException refused =
           assertThrows(
-              ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 16), 12));
+              ProblemException.class,
+              () -> scheduler.submit(model, FakeLayers.tokens(1, 16), 12, null));
       assertEquals(ProblemType.OVERLOADED, refused.type());
       Duration retryAfter = refused.retryAfter();
       assertTrue(retryAfter != null && retryAfter.toSeconds() >= 9, "" + retryAfter);
       // A small one waits for no more than its own size of the large one.
-      scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+      scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.open.countDown();
     }
   }
@@ -206,15 +214,15 @@ final class SchedulerTest {
     Gate gate = new Gate();
     ScheduledModel model = model(new FakeLayers(1000, gate::pass));
     try (Scheduler scheduler = scheduler(limits(16, Duration.ofSeconds(10), 3), 1)) {
-      scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+      scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.awaitRunning();
       List<CompletableFuture<HeadRun>> waiting = new ArrayList<>();
       for (int i = 0; i < 3; i++) {
-        waiting.add(scheduler.submit(model, FakeLayers.tokens(1, 1), 1));
+        waiting.add(scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null));
       }
       assertThrows(ProblemException.class, scheduler::requireRoom);
       assertThrows(
-          ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1));
+          ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null));
       gate.open.countDown();
       for (CompletableFuture<HeadRun> answer : waiting) {
         answer.get();
@@ -232,7 +240,8 @@ final class SchedulerTest {
       float[] expected = new float[16];
       Arrays.fill(expected, 13);
       assertArrayEquals(
-          expected, scheduler.submit(model, FakeLayers.tokens(10, lengths), 3).get().hidden());
+          expected,
+          scheduler.submit(model, FakeLayers.tokens(10, lengths), 3, null).get().hidden());
     }
   }
 
@@ -240,8 +249,8 @@ final class SchedulerTest {
   void shouldFailOnlyTheInputThatFitsInNoBatch() throws Exception {
     ScheduledModel model = model(new FakeLayers(5, layer -> {}));
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
-      CompletableFuture<HeadRun> large = scheduler.submit(model, FakeLayers.tokens(1, 6), 2);
-      CompletableFuture<HeadRun> small = scheduler.submit(model, FakeLayers.tokens(1, 5), 2);
+      CompletableFuture<HeadRun> large = scheduler.submit(model, FakeLayers.tokens(1, 6), 2, null);
+      CompletableFuture<HeadRun> small = scheduler.submit(model, FakeLayers.tokens(1, 5), 2, null);
 
       ExecutionException failed = assertThrows(ExecutionException.class, large::get);
       assertInstanceOf(ProblemException.class, failed.getCause());
@@ -264,9 +273,29 @@ final class SchedulerTest {
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
       assertThrows(
           ExecutionException.class,
-          () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1).get());
-      assertEquals(2, scheduler.submit(model, FakeLayers.tokens(1, 1), 1).get().hidden()[0]);
+          () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get());
+      assertEquals(2, scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get().hidden()[0]);
     }
+  }
+
+  @Test
+  void shouldPoolThoseThatAskForItAndLeaveTheOthersTheirRows() throws Exception {
+    Gate gate = new Gate();
+    FakeLayers layers = new FakeLayers(1000, gate::pass);
+    ScheduledModel model = model(layers);
+    try (Scheduler scheduler = scheduler(LIMITS, 1)) {
+      scheduler.submit(model, FakeLayers.tokens(0, 1), 1, null);
+      gate.awaitRunning();
+      CompletableFuture<HeadRun> rows =
+          scheduler.submit(model, FakeLayers.tokens(10, 2, 1), 2, null);
+      CompletableFuture<HeadRun> pooled =
+          scheduler.submit(model, FakeLayers.tokens(20, 3, 1), 2, Manifest.Pooling.Kind.MEAN);
+      gate.open.countDown();
+
+      assertArrayEquals(new float[] {12, 12, 12}, rows.get().hidden());
+      assertArrayEquals(new float[] {22, 22}, pooled.get().hidden());
+    }
+    assertEquals(2, layers.batches.size());
   }
 
   @Test
@@ -278,9 +307,10 @@ final class SchedulerTest {
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
       int[] many = new int[100];
       Arrays.fill(many, 16);
-      CompletableFuture<HeadRun> large = scheduler.submit(first, FakeLayers.tokens(1, many), 1);
+      CompletableFuture<HeadRun> large =
+          scheduler.submit(first, FakeLayers.tokens(1, many), 1, null);
       gate.awaitRunning();
-      CompletableFuture<HeadRun> other = scheduler.submit(second, FakeLayers.tokens(1, 1), 1);
+      CompletableFuture<HeadRun> other = scheduler.submit(second, FakeLayers.tokens(1, 1), 1, null);
       gate.open.countDown();
       other.get();
       assertTrue(!large.isDone());
@@ -304,8 +334,8 @@ final class SchedulerTest {
         new ScheduledModel(
             "fake", List.of(new FakeLayers(1000, meet), new FakeLayers(1000, meet)), new Rate());
     try (Scheduler scheduler = scheduler(LIMITS, 2)) {
-      CompletableFuture<HeadRun> one = scheduler.submit(model, FakeLayers.tokens(1, 16), 1);
-      CompletableFuture<HeadRun> two = scheduler.submit(model, FakeLayers.tokens(2, 16), 1);
+      CompletableFuture<HeadRun> one = scheduler.submit(model, FakeLayers.tokens(1, 16), 1, null);
+      CompletableFuture<HeadRun> two = scheduler.submit(model, FakeLayers.tokens(2, 16), 1, null);
       assertEquals(2, one.get().hidden()[0]);
       assertEquals(3, two.get().hidden()[0]);
     }
@@ -316,14 +346,15 @@ final class SchedulerTest {
     Gate gate = new Gate();
     ScheduledModel model = model(new FakeLayers(1000, gate::pass));
     Scheduler scheduler = scheduler(LIMITS, 1);
-    CompletableFuture<HeadRun> running = scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+    CompletableFuture<HeadRun> running = scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
     gate.awaitRunning();
-    CompletableFuture<HeadRun> waiting = scheduler.submit(model, FakeLayers.tokens(1, 1), 1);
+    CompletableFuture<HeadRun> waiting = scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
     CompletableFuture<Void> closing = CompletableFuture.runAsync(scheduler::close);
     assertThrows(ExecutionException.class, waiting::get);
     gate.open.countDown();
     closing.get();
     assertEquals(2, running.get().hidden()[0]);
-    assertThrows(ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1));
+    assertThrows(
+        ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null));
   }
 }
