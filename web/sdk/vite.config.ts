@@ -1,8 +1,9 @@
 import { defineConfig } from 'vite'
+import { builtModules } from './modules-plugin.ts'
 import { wgsl } from './wgsl-plugin.ts'
 
 export default defineConfig({
-  plugins: [wgsl()],
+  plugins: [wgsl(), builtModules()],
   build: {
     target: 'es2022',
     modulePreload: false,

@@ -1,4 +1,4 @@
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium } from 'playwright-core'
 import { chromiumPath } from '../../browser/chromium.ts'
 
 const QUIET = [
@@ -21,5 +21,13 @@ export function launchBrowser({ webgpu }: { webgpu: boolean }): Promise<Browser>
   return chromium.launch({
     executablePath: chromiumPath(),
     args: webgpu ? [...QUIET, ...WEBGPU] : [...QUIET, '--disable-features=WebGPU,WebGPUService'],
+  })
+}
+
+/** A browser with a profile of its own on the disk: there the quota of an origin can be set. */
+export function launchProfile(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, {
+    executablePath: chromiumPath(),
+    args: [...QUIET, ...WEBGPU],
   })
 }

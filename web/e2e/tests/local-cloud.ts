@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const JAR =
+export const LOCAL_JAR =
   process.env.SPLITCOMPUTE_LOCAL_JAR ??
   fileURLToPath(new URL('../../../functions/local/target/splitcompute-local.jar', import.meta.url))
 const READY = /SplitCompute is ready at (http:\/\/127\.0\.0\.1:\d+)/
@@ -16,14 +16,22 @@ export class LocalCloud {
     private readonly process: ChildProcess,
   ) {}
 
-  static async start(environment: Readonly<Record<string, string>> = {}): Promise<LocalCloud> {
-    if (!existsSync(JAR)) {
-      throw new Error(`${JAR} is missing: build it with \`./mvnw -DskipTests package\`.`)
+  /** @param models folders and names; `bookworm` alone by default */
+  static async start(
+    environment: Readonly<Record<string, string>> = {},
+    models: readonly string[] = [],
+  ): Promise<LocalCloud> {
+    if (!existsSync(LOCAL_JAR)) {
+      throw new Error(`${LOCAL_JAR} is missing: build it with \`./mvnw -DskipTests package\`.`)
     }
-    const child = spawn('java', ['-jar', JAR, '--port', '0'], {
-      env: { ...process.env, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      'java',
+      ['-jar', LOCAL_JAR, '--port', '0', ...models.flatMap((model) => ['--model', model])],
+      {
+        env: { ...process.env, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     let output = ''
     const url = await new Promise<string>((resolve, reject) => {
       const fail = (why: string) => {

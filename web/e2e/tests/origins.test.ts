@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { LocalCloud } from './local-cloud.ts'
 
-/** The part of the SDK's interface that the page of this test uses; it is imported by URL. */
-interface Sdk {
+/** The part of the SDK's interface that the page of this test uses; the page imports it by URL. */
+interface SdkPage {
   readonly SplitCompute: {
     connect(options: { endpoint: string; model: string }): Promise<{
       embed(text: string, options: { cut: number }): Promise<{ cut: number; embedding: Float32Array }>
@@ -25,7 +25,11 @@ describe('the SDK on a page of another origin', () => {
     browser = await launchBrowser({ webgpu: true })
     site = createServer((_, response) => {
       response.writeHead(200, { 'Content-Type': 'text/html' })
-      response.end('<!doctype html><title>Another origin</title>')
+      // Imported here and not in the test's functions: the test runner rewrites their imports.
+      response.end(
+        '<!doctype html><title>Another origin</title><script type="module">' +
+          `import { SplitCompute } from '${cloud.url}/sdk/splitcompute.js'; window.SplitCompute = SplitCompute</script>`,
+      )
     })
     await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve))
   })
@@ -42,7 +46,7 @@ describe('the SDK on a page of another origin', () => {
     page.on('request', (request) => origins.add(new URL(request.url()).origin))
     await page.goto(`http://127.0.0.1:${(site.address() as AddressInfo).port}/`)
     const answers = await page.evaluate(async (endpoint) => {
-      const { SplitCompute } = (await import(`${endpoint}/sdk/splitcompute.js`)) as Sdk
+      const { SplitCompute } = globalThis as unknown as SdkPage
       const split = await SplitCompute.connect({ endpoint, model: 'bookworm' })
       const results = []
       for (const cut of [8, 4, 0]) {

@@ -28,3 +28,12 @@ export function sleep(milliseconds: number, signal: AbortSignal): Promise<void> 
     signal.addEventListener('abort', aborted, { once: true })
   })
 }
+
+/** Milliseconds that a `Retry-After` asks for: it has seconds or a date. */
+export function retryAfterMs(value: string | null): number | undefined {
+  if (value === null) {
+    return undefined
+  }
+  const milliseconds = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
+  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds) : undefined
+}

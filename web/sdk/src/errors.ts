@@ -16,6 +16,7 @@
  * - `invalid_shard`: a shard breaks its format
  * - `shard_refused`: the bytes of a shard are not the ones that the manifest names
  * - `canary_failed`: a unit's canary came out wrong on this device
+ * - `download_limit`: what is still to be downloaded exceeds the limit of the page or of the connection
  * - `wrong_result`: the device computed something that cannot be right
  */
 export type ErrorCode =
@@ -35,6 +36,7 @@ export type ErrorCode =
   | 'invalid_shard'
   | 'shard_refused'
   | 'canary_failed'
+  | 'download_limit'
   | 'wrong_result'
 
 export interface Problem {

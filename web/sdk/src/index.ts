@@ -1,12 +1,15 @@
 export type { ApiHeaders } from './client/api-client'
-export type { Ledger } from './client/embedding'
+export type { Fallback, Ledger } from './client/embedding'
 export type { Dtype, Pooling } from './client/manifest'
 export type { Model } from './client/models'
 export type { Progress, UnitProgress } from './client/progress'
+export type { ShardStorage } from './client/storage'
 export { type ErrorCode, type Problem, SplitComputeError } from './errors'
+export type { KeptShard } from './shards/store/store'
 export {
   type Answer,
   type ConnectOptions,
+  type CutChange,
   type EmbedOptions,
   type EndpointOptions,
   SplitCompute,

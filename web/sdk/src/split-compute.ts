@@ -1,13 +1,17 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Cloud } from './client/cloud'
+import { Cloud, type Inputs } from './client/cloud'
 import { Deadline } from './client/deadline'
-import { Embedding, type Ledger } from './client/embedding'
-import { checkInputs, type Input, isList } from './client/inputs'
+import { Embedding, type Fallback, type Ledger } from './client/embedding'
+import { checkInputs, checkPooled, type Input, isList } from './client/inputs'
 import { Loader } from './client/loader'
 import type { Dtype, Manifest, Pooling } from './client/manifest'
 import { listModels, type Model } from './client/models'
+import { type Claim, Pace } from './client/pace'
 import type { Progress } from './client/progress'
-import { defaultMemory, type OpenDevice, openDevice } from './device'
+import { askToPersist, ShardStorage } from './client/storage'
+import { LazyTokenizer } from './client/tokenizer'
+import { defaultDownload, defaultMemory, type OpenDevice } from './device'
+import { openDevice } from './device/open'
 import { SplitComputeError } from './errors'
 
 /** How much of a call's time an ordered cut may wait for its layers: the rest is for the cloud's answer. */
@@ -27,6 +31,10 @@ export interface ConnectOptions extends EndpointOptions {
   dtype?: Dtype
   /** Bytes of GPU memory; by default a quarter of the machine's, 2 GiB where unknown, 512 MiB on phones. */
   memory?: number
+  /** Most bytes of weights from the network; by default none where the visitor saves data, little over slow connections. */
+  download?: number
+  /** The address of `splitcompute-worker.js`, of the page's own origin: for pages that forbid workers from blobs. */
+  workerUrl?: string
 }
 
 export interface EmbedOptions {
@@ -51,30 +59,60 @@ export interface Answer {
   readonly reason?: string
 }
 
-/** One model, cut between the cloud and this device. Dispatches `progress`, a `CustomEvent<Progress>`. */
+/** The cut that requests take from now on. */
+export interface CutChange {
+  readonly from: number
+  readonly to: number
+  /** Why layers went back to the cloud, where they did. */
+  readonly reason?: string
+}
+
+interface EventMap {
+  progress: CustomEvent<Progress>
+  cut: CustomEvent<CutChange>
+  fallback: CustomEvent<Fallback>
+}
+
+/**
+ * One model, cut between the cloud and this device. Dispatches `progress` as shards come, `cut` when the cut moves, and
+ * `fallback` when one side answers a request that the other was to answer.
+ */
 export class SplitCompute extends EventTarget {
+  /** What this origin keeps on the disk. */
+  readonly storage = new ShardStorage()
   readonly #cloud: Cloud
   readonly #manifest: Manifest
   readonly #revision: string
   readonly #dtype: Dtype
   readonly #loader: Loader
+  readonly #pace: Pace
+  readonly #tokenizer: LazyTokenizer
   readonly #closing = new AbortController()
+  #toldCut: number
+  #device: unknown
+  #keeps = false
 
   private constructor(
     cloud: Cloud,
     { manifest, revision }: { manifest: Manifest; revision: string },
-    dtype: Dtype,
-    memory: number,
+    options: Required<Pick<ConnectOptions, 'dtype' | 'memory' | 'download'>> &
+      Pick<ConnectOptions, 'workerUrl'>,
     open: OpenDevice,
   ) {
     super()
     this.#cloud = cloud
     this.#manifest = manifest
     this.#revision = revision
-    this.#dtype = dtype
-    const onProgress = (detail: Progress) =>
-      this.dispatchEvent(new CustomEvent<Progress>('progress', { detail }))
-    this.#loader = new Loader({ manifest, dtype, memory, sign: cloud.sign, open, onProgress })
+    this.#dtype = options.dtype
+    this.#toldCut = manifest.layers
+    this.#pace = new Pace(() => this.#tell())
+    this.#tokenizer = new LazyTokenizer(
+      manifest,
+      async () => await this.#loader.device?.tokenizer(this.#closing.signal),
+    )
+    const onProgress = () => this.#tell()
+    this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress })
+    globalThis.document?.addEventListener('visibilitychange', onProgress, { signal: this.#closing.signal })
   }
 
   /**
@@ -85,12 +123,13 @@ export class SplitCompute extends EventTarget {
    *   `invalid_argument`, `timeout`; the signal's reason once it aborts
    */
   static async connect(options: ConnectOptions, open: OpenDevice = openDevice): Promise<SplitCompute> {
-    const { endpoint, model, headers, signal, dtype = 'f16', memory = defaultMemory() } = options
-    if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(model)) {
-      throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${model}`)
-    }
-    if (!(memory >= 0)) {
-      throw new SplitComputeError('invalid_argument', '"memory" must be a number of bytes.')
+    const { endpoint, headers, signal, workerUrl } = options
+    const model = modelName(options.model)
+    const { dtype = 'f16', memory = defaultMemory(), download = defaultDownload() } = options
+    for (const [name, bytes] of Object.entries({ memory, download })) {
+      if (!(bytes >= 0)) {
+        throw new SplitComputeError('invalid_argument', `"${name}" must be a number of bytes.`)
+      }
     }
     const cloud = new Cloud(new ApiClient(endpoint, headers), model)
     const deadline = new Deadline(signal)
@@ -103,7 +142,8 @@ export class SplitCompute extends EventTarget {
           `${model} comes in ${dtypes.join(', ')}, not in ${dtype}.`,
         )
       }
-      const split = new SplitCompute(cloud, published, dtype, memory, open)
+      const settings = { dtype, memory, download, ...(workerUrl === undefined ? {} : { workerUrl }) }
+      const split = new SplitCompute(cloud, published, settings, open)
       split.#loader.start()
       return split
     } finally {
@@ -135,14 +175,16 @@ export class SplitCompute extends EventTarget {
     return this.#manifest.layers
   }
 
-  /** The first layer that this device can run now. */
+  /** The cut that a request takes now: the first layer that this device can run, while it is well and the page visible. */
   get cut(): number {
-    return this.#loader.cut
+    return this.#restReason() === undefined ? this.#loader.cut : this.layers
   }
 
   /** What the last `progress` event told. */
   get progress(): Progress {
-    return this.#loader.progress
+    const reason = this.#restReason()
+    const { progress } = this.#loader
+    return reason === undefined ? progress : { ...progress, cut: this.cut, reason }
   }
 
   /** Resolves to the cut reached when all layers are here or no more will come; rejects only by `close()`. */
@@ -150,9 +192,9 @@ export class SplitCompute extends EventTarget {
     return this.#loader.ready
   }
 
-  override addEventListener(
-    type: 'progress',
-    listener: (event: CustomEvent<Progress>) => void,
+  override addEventListener<Type extends keyof EventMap>(
+    type: Type,
+    listener: (event: EventMap[Type]) => void,
     options?: AddEventListenerOptions | boolean,
   ): void
   override addEventListener(
@@ -162,7 +204,7 @@ export class SplitCompute extends EventTarget {
   ): void
   override addEventListener(
     type: string,
-    listener: ((event: CustomEvent<Progress>) => void) | EventListenerOrEventListenerObject | null,
+    listener: ((event: never) => void) | EventListenerOrEventListenerObject | null,
     options?: AddEventListenerOptions | boolean,
   ): void {
     super.addEventListener(type, listener as EventListenerOrEventListenerObject | null, options)
@@ -177,21 +219,30 @@ export class SplitCompute extends EventTarget {
   embed(input: readonly string[] | readonly (readonly number[])[], options?: EmbedOptions): Promise<Answer[]>
   async embed(input: Input, options: EmbedOptions = {}): Promise<Answer | Answer[]> {
     const inputs = checkInputs(input, this.#manifest)
-    const pooled = {
-      pooling: options.pooling ?? this.#manifest.pooling.kind,
-      normalize: options.normalize ?? this.#manifest.pooling.normalize,
-    }
+    const pooled = checkPooled(options, this.#manifest)
     const deadline = new Deadline(options.signal, options.timeoutMs, this.#closing.signal)
+    let claim: Claim | undefined
     try {
-      const { cut, reason } = await this.#chooseCut(options.cut, deadline)
+      deadline.signal.throwIfAborted()
+      const ordered = options.cut
+      const { cut, reason } =
+        ordered === undefined ? this.#cutAsItStands() : await this.#cutAsOrdered(ordered, deadline)
+      // At once, so that calls of the same moment see each other.
+      claim = cut < this.layers ? this.#pace.claim(guessTokens(inputs), this.layers - cut) : undefined
       const sides = {
         cloud: this.#cloud,
         loader: this.#loader,
+        pace: this.#pace,
+        tokenizer: this.#tokenizer,
         manifest: this.#manifest,
         revision: this.#revision,
         dtype: this.#dtype,
+        onFallback: (fallback: Fallback) => this.#dispatch('fallback', fallback),
       }
-      const result = await new Embedding(sides, { inputs, cut, pooled, reason }, deadline.signal).answer()
+      const request = { inputs, cut, pooled, reason, claim }
+      const answering = new Embedding(sides, request, deadline).answer()
+      this.#loader.begin()
+      const result = await answering
       const answers = result.embeddings.map((embedding) => ({
         embedding,
         cut: result.cut,
@@ -201,25 +252,26 @@ export class SplitCompute extends EventTarget {
       const [first] = answers
       return isList(input) || first === undefined ? answers : first
     } finally {
+      claim?.release()
       deadline.release()
     }
   }
 
-  /** Frees the GPU. What is under way rejects with `closed`, and so does `ready` unless it resolved before. */
+  /** Frees the GPU and ends the worker. What is under way rejects with `closed`, and so does `ready` unless it resolved before. */
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) {
+      return
+    }
     const error = new SplitComputeError('closed', 'SplitCompute was closed.')
     this.#closing.abort(error)
-    this.#loader.close(error)
+    this.#pace.close()
+    await this.#loader.close(error)
   }
 
-  async #chooseCut(
-    ordered: number | undefined,
+  async #cutAsOrdered(
+    ordered: number,
     deadline: Deadline,
   ): Promise<{ cut: number; reason: string | undefined }> {
-    deadline.signal.throwIfAborted()
-    if (ordered === undefined) {
-      return { cut: this.#loader.cut, reason: undefined }
-    }
     if (!Number.isInteger(ordered) || ordered < 0 || ordered > this.layers) {
       throw new SplitComputeError(
         'invalid_argument',
@@ -235,10 +287,77 @@ export class SplitCompute extends EventTarget {
     } finally {
       waiting.release()
     }
-    if (this.#loader.cut <= ordered) {
+    if (this.cut <= ordered) {
       return { cut: ordered, reason: undefined }
     }
-    const { reason = 'the layers did not arrive in time.' } = this.#loader.progress
-    return { cut: this.#loader.cut, reason: `Cut ${ordered} was not possible: ${reason}` }
+    const { reason = 'the layers did not arrive in time.' } = this.progress
+    return { cut: this.cut, reason: `Cut ${ordered} was not possible: ${reason}` }
   }
+
+  #cutAsItStands(): { cut: number; reason: string | undefined } {
+    const { cut: loaded } = this.#loader
+    const why = this.#restReason() ?? (this.#pace.busy ? 'The device is busy.' : undefined)
+    if (why === undefined || loaded === this.layers) {
+      return { cut: loaded, reason: undefined }
+    }
+    const reason = `The cloud answered: ${why}`
+    this.#dispatch('fallback', { from: loaded, to: this.layers, reason })
+    return { cut: this.layers, reason }
+  }
+
+  /** Why the device runs nothing for now, though its layers are there. */
+  #restReason(): string | undefined {
+    if (globalThis.document?.visibilityState === 'hidden') {
+      return 'The page is hidden.'
+    }
+    return this.#pace.resting ? 'The device was slow and rests.' : undefined
+  }
+
+  #tell(): void {
+    const { progress } = this
+    if (this.#device !== this.#loader.device) {
+      this.#device = this.#loader.device
+      this.#pace.reset()
+    }
+    if (progress.cut === 0 && progress.phase === 'ready') {
+      this.#tokenizer.prefetch()
+    }
+    if (!this.#keeps && progress.units.some(({ state }) => state === 'loaded')) {
+      this.#keeps = true
+      askToPersist()
+    }
+    if (progress.cut !== this.#toldCut) {
+      const from = this.#toldCut
+      this.#toldCut = progress.cut
+      const { reason } = progress
+      this.#dispatch('cut', {
+        from,
+        to: progress.cut,
+        ...(progress.cut > from && reason !== undefined ? { reason } : {}),
+      })
+    }
+    this.#dispatch('progress', progress)
+  }
+
+  #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+}
+
+/** Tokens of the inputs, of texts by the usual length of a token. */
+function guessTokens(inputs: Inputs): number {
+  const CHARACTERS = 4
+  return [...inputs].reduce(
+    (sum, input) => sum + (typeof input === 'string' ? Math.ceil(input.length / CHARACTERS) : input.length),
+    0,
+  )
+}
+
+/** The name without the owner that a hub's name begins with. */
+function modelName(model: unknown): string {
+  const name = typeof model === 'string' ? model.replace(/^[A-Za-z0-9][A-Za-z0-9._-]*\//, '') : ''
+  if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(name)) {
+    throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${String(model)}`)
+  }
+  return name
 }

@@ -13,3 +13,9 @@ export function formatBytes(bytes: number): string {
 export function formatMilliseconds(milliseconds: number): string {
   return milliseconds < 1_000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1_000).toFixed(2)} s`
 }
+
+/** Four decimals, and no minus before zeros. */
+export function formatValue(value: number): string {
+  const text = value.toFixed(4)
+  return Number(text) === 0 ? '0.0000' : text
+}

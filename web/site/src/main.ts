@@ -4,6 +4,7 @@ import { element, showSentence, showText } from './elements'
 import { drawLayerTiles, layerTiles } from './layer-tiles'
 import { showProgress } from './progress-view'
 import { showResult } from './result-view'
+import { showStorage } from './storage-view'
 
 const form = element('form', HTMLFormElement)
 const text = element('text', HTMLTextAreaElement)
@@ -11,6 +12,7 @@ const slider = element('cut', HTMLInputElement)
 const embedButton = element('embed', HTMLButtonElement)
 const cancelButton = element('cancel', HTMLButtonElement)
 const picker = element('model', HTMLSelectElement)
+const clearButton = element('clear', HTMLButtonElement)
 
 /** A visitor who waits longer has left. */
 const TIMEOUT_MS = 30_000
@@ -29,6 +31,11 @@ function showCut(): void {
   drawLayerTiles(element('layers', HTMLElement), layerTiles(split.layers, cut, split.progress))
   showText('cut-text', `${cut} of ${split.layers} layers run in the cloud, ${device} on this device.`)
   slider.setAttribute('aria-valuetext', `${cut} layers in the cloud, ${device} on this device`)
+}
+
+/** Without layers on this device, and without hope of any, there is nothing to choose. */
+function cloudAlone({ phase, cut }: SplitCompute['progress'], layers: number): boolean {
+  return phase === 'stopped' && cut === layers
 }
 
 function showRunning(controller: AbortController | undefined): void {
@@ -51,37 +58,53 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   split = connected
   slider.max = String(connected.layers)
   slider.value = slider.max
-  slider.disabled = false
   chosen = false
   const follow = () => {
     if (split === connected) {
       showProgress(connected.progress, connected.layers)
-      if (!chosen) {
+      slider.disabled = cloudAlone(connected.progress, connected.layers)
+      if (!chosen || slider.disabled) {
         slider.value = String(connected.cut)
       }
       showCut()
     }
   }
   connected.addEventListener('progress', follow)
+  // A shard is on the disk by the time that its layer is on the GPU.
+  connected.addEventListener('cut', () => showStorage(connected).catch(showError))
+  connected.addEventListener('fallback', ({ detail }) => showText('status', detail.reason))
   follow()
+  showStorage(connected).catch(showError)
   showRunning(undefined)
 }
 
 async function embed(client: SplitCompute): Promise<void> {
   const controller = new AbortController()
   const { signal } = controller
+  const cut = Number(slider.value)
   showSentence('error', undefined)
+  // An old answer under a new question would look like its answer.
+  element('result', HTMLElement).hidden = true
+  if (text.value === '') {
+    showError('Type a text first.')
+    return
+  }
   showRunning(controller)
+  showText('status', cut < client.cut ? `Waiting for layers ${cut} to ${client.cut - 1} …` : 'Embedding …')
   const options = { signal, timeoutMs: TIMEOUT_MS }
   try {
-    const answer = await client.embed(text.value, { ...options, cut: Number(slider.value) })
+    const answer = await client.embed(text.value, { ...options, cut })
     const cloudOnly =
       answer.cut === client.layers
         ? answer
         : await client.embed(text.value, { ...options, cut: client.layers })
     showResult(answer, cloudOnly)
+    showText('status', '')
   } catch (error) {
-    showError(signal.aborted ? new Error('Cancelled.') : error)
+    showText('status', signal.aborted ? 'Cancelled.' : '')
+    if (!signal.aborted) {
+      showError(error)
+    }
   } finally {
     showRunning(undefined)
   }
@@ -109,7 +132,19 @@ slider.addEventListener('input', () => {
   chosen = true
   showCut()
 })
+clearButton.addEventListener('click', () => {
+  const client = split
+  client?.storage
+    .clear()
+    .then(() => showStorage(client))
+    .catch(showError)
+})
 cancelButton.addEventListener('click', () => running?.abort())
+text.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+    form.requestSubmit()
+  }
+})
 form.addEventListener('submit', (event) => {
   event.preventDefault()
   if (split !== undefined && running === undefined) {

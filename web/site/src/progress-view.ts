@@ -7,9 +7,14 @@ export function progressSentence({ phase, loaded, total, cut, reason }: Progress
   const bytes = `${formatBytes(loaded)} of ${formatBytes(total)}`
   const here = layers - cut
   const running = `${here} of ${layers} layers can run on this device.`
+  if (reason !== undefined && phase !== 'stopped' && phase !== 'opening') {
+    return `${reason} The cloud runs all layers meanwhile; ${bytes} of weights stay here.`
+  }
   switch (phase) {
     case 'opening':
-      return 'Opening the GPU …'
+      return reason === undefined
+        ? 'Opening the GPU …'
+        : `${reason} Opening it again; the cloud runs all layers.`
     case 'loading':
       return `Loading weights: ${bytes}. ${running}`
     case 'ready':
@@ -33,4 +38,5 @@ export function showProgress(progress: Progress, layers: number): void {
   bar.hidden = progress.phase === 'stopped' && progress.cut === layers
   showText('progress-text', progressSentence(progress, layers))
   showSentence('notice', notice(progress, layers))
+  showSentence('warning', progress.warning)
 }

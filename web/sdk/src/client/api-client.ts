@@ -1,6 +1,7 @@
 import type { components } from '../api/head'
-import { backoffMs, sleep } from '../backoff'
-import { SplitComputeError } from '../errors'
+import { backoffMs, retryAfterMs, sleep } from '../backoff'
+import { SplitComputeError, sentence } from '../errors'
+import { withSignal } from './with-signal'
 
 type ProblemDocument = components['schemas']['Problem']
 
@@ -56,21 +57,38 @@ export class ApiClient {
     return withRetries(() => this.#sendOnce(request, signal), signal, enough)
   }
 
+  url(path: string): URL {
+    return new URL(path, this.#base)
+  }
+
   async #sendOnce({ method, path, accept, body }: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
     const text = body === undefined ? null : JSON.stringify(body)
-    const own = typeof this.headers === 'function' ? await this.headers() : this.headers
-    const headers = new Headers(own)
+    const headers = new Headers(await this.#ownHeaders(signal))
     headers.set('Accept', accept)
     if (text !== null) {
       headers.set('Content-Type', 'application/json')
     }
-    const response = await reach(new URL(path, this.#base), { method, headers, body: text, signal })
+    const response = await reach(this.url(path), { method, headers, body: text, signal })
     const type = (response.headers.get('Content-Type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
     const bytes = await readBody(response, signal)
     if (!response.ok) {
       throw refusal(response, type, bytes)
     }
     return { type, bytes, sent: text === null ? 0 : new TextEncoder().encode(text).byteLength }
+  }
+
+  /** A function that fails, as when a token cannot be renewed at the moment, is asked again like a server. */
+  async #ownHeaders(signal: AbortSignal): Promise<ApiHeaders> {
+    const { headers } = this
+    if (typeof headers !== 'function') {
+      return headers
+    }
+    try {
+      return await withSignal((async () => headers())(), signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new RetryableError(`The function "headers" failed: ${sentence(cause)}`, undefined, cause)
+    }
   }
 }
 
@@ -156,19 +174,13 @@ function parseProblem(bytes: Uint8Array): Partial<Record<keyof ProblemDocument, 
   }
 }
 
-/** `Retry-After` has seconds or a date. */
-function retryAfterMs(value: string | null): number | undefined {
-  if (value === null) {
-    return undefined
-  }
-  const milliseconds = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
-  return Number.isFinite(milliseconds) ? Math.max(0, milliseconds) : undefined
-}
-
 function baseOf(endpoint: string): URL {
   const document = (globalThis as { document?: { baseURI: string } }).document
   let base: URL
   try {
+    if (typeof endpoint !== 'string') {
+      throw new TypeError('not a string')
+    }
     base = new URL(endpoint === '' ? '/' : endpoint, document?.baseURI)
   } catch (cause) {
     throw new SplitComputeError('invalid_argument', `"endpoint" is not a URL: ${endpoint}`, { cause })

@@ -1,15 +1,20 @@
 import type { components as catalog } from '../api/catalog'
 import type { components as head } from '../api/head'
 import { SplitComputeError } from '../errors'
-import { sha256 } from '../shards/download'
-import type { SignShards } from '../shards/signed-urls'
+import { sha256 } from '../shards/sha256'
+import type { Signed } from '../shards/signed-urls'
 import { type ActivationsMessage, readActivations } from './activations'
 import { type ApiAnswer, type ApiClient, fetchBytes, type RetryableError, withRetries } from './api-client'
+import { Deadline } from './deadline'
 import { JsonReader } from './json-reader'
+import { keepManifest, keptManifest } from './kept-manifests'
 import { type Manifest, type Pooling, parseManifest } from './manifest'
 
 const ACTIVATIONS = 'application/vnd.splitcompute.activations'
 const LOCATION = 'application/vnd.splitcompute.location+json'
+
+/** How long a visitor who has been here waits for the manifest before the kept one is taken. */
+const OFFLINE_MS = 5_000
 
 type EmbedBody = head['schemas']['EmbedBody']
 type EmbedResponse = head['schemas']['EmbedResponse']
@@ -38,19 +43,45 @@ export class Cloud {
     private readonly model: string,
   ) {}
 
-  /** The manifest, and its revision: the SHA-256 of its bytes. */
+  /**
+   * The manifest, and its revision: the SHA-256 of its bytes. Where the network does not answer, the one that was kept last.
+   *
+   * @throws SplitComputeError `refused`, `invalid_manifest`, `unsupported_model`
+   */
   async manifest(signal: AbortSignal): Promise<{ manifest: Manifest; revision: string }> {
     const path = `v1/models/${this.model}/manifest`
-    const { bytes } = await this.api.send({ method: 'GET', path, accept: 'application/json' }, signal)
-    return { manifest: parseManifest(bytes), revision: await sha256(bytes) }
+    const url = this.api.url(path)
+    const kept = await keptManifest(url)
+    const patience = new Deadline(signal, kept === undefined ? undefined : OFFLINE_MS)
+    let bytes: Uint8Array<ArrayBuffer>
+    try {
+      const request = { method: 'GET', path, accept: 'application/json' } as const
+      bytes = (await this.api.send(request, patience.signal, () => kept !== undefined)).bytes
+    } catch (error) {
+      signal.throwIfAborted()
+      if (kept === undefined || (error instanceof SplitComputeError && error.code === 'refused')) {
+        throw error
+      }
+      return { manifest: parseManifest(kept), revision: await sha256(kept) }
+    } finally {
+      patience.release()
+    }
+    const manifest = parseManifest(bytes)
+    keepManifest(url, bytes)
+    return { manifest, revision: await sha256(bytes) }
   }
 
-  readonly sign: SignShards = async (sha256s, signal) => {
+  /** @throws SplitComputeError `refused`, `invalid_message` */
+  readonly sign = async (sha256s: readonly string[], signal: AbortSignal): Promise<Signed[]> => {
     const path = `v1/models/${this.model}/shards`
     const body: ShardRequest = { shards: [...sha256s] }
     const { bytes } = await this.api.send({ method: 'POST', path, accept: 'application/json', body }, signal)
     const answer = JsonReader.parse<ShardUrls>(bytes, 'invalid_message', 'The answer with the shards’ URLs')
-    return new Map(answer.list('urls').map((item) => [item.hash('sha256'), item.string('url')]))
+    return answer.list('urls').map((item) => ({
+      sha256: item.hash('sha256'),
+      url: item.string('url'),
+      expires: Date.parse(item.string('expires')),
+    }))
   }
 
   /**

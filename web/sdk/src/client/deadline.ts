@@ -7,6 +7,7 @@ export const DEFAULT_TIMEOUT_MS = 30_000
 export class Deadline {
   readonly #controller = new AbortController()
   readonly #sources: readonly AbortSignal[]
+  readonly #start = performance.now()
   readonly #timer: ReturnType<typeof setTimeout> | undefined
 
   /**
@@ -35,6 +36,13 @@ export class Deadline {
         )
       this.#timer = setTimeout(late, timeoutMs)
     }
+  }
+
+  /** Infinite where the call has no time of its own. */
+  get remainingMs(): number {
+    return this.timeoutMs === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, this.#start + this.timeoutMs - performance.now())
   }
 
   get signal(): AbortSignal {

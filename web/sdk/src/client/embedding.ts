@@ -3,8 +3,12 @@ import type { TailBatch } from '../engine/batch'
 import { SplitComputeError, sentence } from '../errors'
 import { RetryableError } from './api-client'
 import type { Cloud, Inputs, Pooled, Traffic } from './cloud'
+import { Deadline } from './deadline'
 import type { Loader } from './loader'
 import type { Dtype, Manifest } from './manifest'
+import type { Claim, Pace } from './pace'
+import type { LazyTokenizer } from './tokenizer'
+import { withSignal } from './with-signal'
 
 /** What a request cost. The inputs of one call share it. */
 export interface Ledger {
@@ -14,6 +18,15 @@ export interface Ledger {
   readonly bytes: { readonly sent: number; readonly received: number }
   /** Waiting for the cloud, network included, and for the device. */
   readonly milliseconds: { readonly cloud: number; readonly device: number }
+}
+
+/** One side answered what the other was to. */
+export interface Fallback {
+  /** The cut that was to run. */
+  readonly from: number
+  /** The cut that runs instead: the number of layers where the cloud takes over, 0 where the device answers alone. */
+  readonly to: number
+  readonly reason: string
 }
 
 export interface EmbeddingResult {
@@ -30,81 +43,129 @@ export interface EmbeddingRequest {
   readonly pooled: Pooled
   /** Why `cut` is not the one that was asked for. */
   readonly reason: string | undefined
+  /** Its place in the device's queue, where the device has a part in it. */
+  readonly claim: Claim | undefined
 }
 
 export interface Sides {
   readonly cloud: Cloud
   readonly loader: Loader
+  readonly pace: Pace
+  readonly tokenizer: LazyTokenizer
   readonly manifest: Manifest
   readonly revision: string
   readonly dtype: Dtype
+  readonly onFallback: (fallback: Fallback) => void
 }
 
-/** One request on its way to one answer: the tail on the device if it can, all in the cloud if not. */
+type TailInput = Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>
+
+/** Of the time that a call has left, what the device may take before the cloud is asked. */
+const DEVICE_SHARE = 0.6
+
+/** One request on its way to one answer: split as it was to be, else by the cloud alone, else by the device alone. */
 export class Embedding {
   readonly #bytes = { sent: 0, received: 0 }
   readonly #milliseconds = { cloud: 0, device: 0 }
-  #tailFailed = false
+  #deviceFailed = false
   #reason: string | undefined
 
   constructor(
     private readonly sides: Sides,
     private readonly request: EmbeddingRequest,
-    private readonly signal: AbortSignal,
+    private readonly deadline: Deadline,
   ) {
     this.#reason = request.reason
   }
 
+  get #signal(): AbortSignal {
+    return this.deadline.signal
+  }
+
   /** @throws SplitComputeError when neither side can answer; the signal's reason once it aborts */
   async answer(): Promise<EmbeddingResult> {
-    try {
-      return await this.#split()
-    } catch (error) {
-      this.#throwIfEnded(error)
-      const device = this.sides.loader.device
-      if (!(error instanceof RetryableError) || device === undefined || !this.#canDoWithoutCloud()) {
-        throw error
+    const { device } = this.sides.loader
+    const { cut, claim } = this.request
+    if (claim !== undefined && device !== undefined) {
+      try {
+        return await this.#split(device, cut, claim)
+      } catch (error) {
+        this.#throwIfOver(error)
+        if (!(error instanceof RetryableError)) {
+          this.#fallBack(this.sides.manifest.layers, 'The cloud answered', error)
+        }
       }
-      this.#reason = `The device answered alone: ${sentence(error)}`
-      return await this.#tail(device, 0, this.#ownTokens())
     }
+    return await this.#oneSide()
   }
 
-  async #split(): Promise<EmbeddingResult> {
-    const { device } = this.sides.loader
-    const { cut } = this.request
-    if (cut < this.sides.manifest.layers && device !== undefined) {
+  async #split(device: Device, cut: number, claim: Claim): Promise<EmbeddingResult> {
+    const own = cut === 0 ? this.#knownTokens() : undefined
+    const input = own ?? (await this.#cloudsInput(cut))
+    const embeddings = await this.#onDevice(device, cut, input, claim)
+    return this.#result(embeddings, cut)
+  }
+
+  /** All layers on one side: the cloud if it answers, else a device that has the whole model. */
+  async #oneSide(): Promise<EmbeddingResult> {
+    for (;;) {
       try {
-        return await this.#tail(device, cut, await this.#tailInput(cut))
+        return await this.#allInCloud()
       } catch (error) {
-        this.#throwIfEnded(error)
-        if (isTheClouds(error)) {
+        this.#throwIfOver(error)
+        if (!this.#canAnswerAlone()) {
           throw error
         }
-        this.#tailFailed = true
-        this.#reason = `The cloud answered: ${sentence(error)}`
+        try {
+          return await this.#allOnDevice(error)
+        } catch (ofDevice) {
+          this.#throwIfOver(ofDevice)
+          // Asked again, the cloud is not let go before the call's time is over.
+          this.#deviceFailed = true
+        }
       }
     }
-    return await this.#allInCloud()
   }
 
-  async #tailInput(cut: number): Promise<Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>> {
+  async #allInCloud(): Promise<EmbeddingResult> {
+    const { cloud, manifest, pace } = this.sides
+    const { inputs, pooled } = this.request
+    const { result, ms } = await this.#askCloud((signal) =>
+      cloud.embeddings(inputs, manifest, pooled, signal, this.#enough),
+    )
+    pace.cloudTook(ms)
+    this.#count(result.traffic)
+    return this.#result(result.embeddings, manifest.layers)
+  }
+
+  async #allOnDevice(why: unknown): Promise<EmbeddingResult> {
+    const { loader, tokenizer } = this.sides
+    const input =
+      this.#knownTokens() ?? pack(await tokenizer.encode(texts(this.request.inputs), this.#signal))
+    const { device } = loader
+    if (device === undefined) {
+      throw new SplitComputeError('device_lost', 'The device is gone.')
+    }
+    this.#fallBack(0, 'The device answered alone', why)
+    const start = performance.now()
+    // Nobody else could answer: it has all the time that the call has.
+    const embeddings = await withSignal(
+      device.run({ ...this.request.pooled, cut: 0, ...input }, this.#signal),
+      this.#signal,
+    )
+    this.#milliseconds.device += performance.now() - start
+    return this.#result(embeddings, 0)
+  }
+
+  async #cloudsInput(cut: number): Promise<TailInput> {
     const { cloud, manifest, revision, dtype, loader } = this.sides
     const { inputs } = this.request
-    if (cut === 0 && isTokens(inputs)) {
-      return this.#ownTokens()
-    }
-    const { message, traffic } = await this.#timed('cloud', () =>
-      cloud.activations(
-        inputs,
-        cut,
-        dtype === 'f32' ? 'f32' : 'f16',
-        manifest.hiddenSize,
-        this.signal,
-        this.#enough,
-      ),
+    const wire = dtype === 'f32' ? 'f32' : 'f16'
+    const { result } = await this.#askCloud((signal) =>
+      cloud.activations(inputs, cut, wire, manifest.hiddenSize, signal, this.#enough),
     )
-    this.#count(traffic)
+    this.#count(result.traffic)
+    const { message } = result
     if (message.revision !== revision) {
       const reason = 'the model was published anew, and the layers on this device are of its former revision.'
       loader.giveUp(`No more layers run here: ${reason}`)
@@ -114,45 +175,89 @@ export class Embedding {
     return { tokens, lengths, ...(hidden === undefined ? {} : { hidden }) }
   }
 
-  async #tail(
-    device: Device,
-    cut: number,
-    input: Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>,
-  ): Promise<EmbeddingResult> {
-    const batch = { ...this.request.pooled, cut, ...input }
-    const embeddings = await this.#timed('device', () =>
-      withSignal(device.run(batch, this.signal), this.signal),
+  /** Runs the tail within the time that it may take. */
+  async #onDevice(device: Device, cut: number, input: TailInput, claim: Claim): Promise<Float32Array[]> {
+    const { loader } = this.sides
+    const run = claim.begin(input.tokens.length)
+    const patience = new Deadline(
+      this.#signal,
+      Math.min(run.limitMs, DEVICE_SHARE * this.deadline.remainingMs),
     )
-    return this.#result(embeddings, cut)
-  }
-
-  async #allInCloud(): Promise<EmbeddingResult> {
-    const { cloud, manifest } = this.sides
-    const { inputs, pooled } = this.request
-    const { embeddings, traffic } = await this.#timed('cloud', () =>
-      cloud.embeddings(inputs, manifest, pooled, this.signal, this.#enough),
-    )
-    this.#count(traffic)
-    return this.#result(embeddings, manifest.layers)
-  }
-
-  /** A call that is over fails with what ended it; a timeout may also say what it waited for. */
-  #throwIfEnded(error: unknown): void {
-    if (this.signal.aborted) {
-      throw error instanceof SplitComputeError && error.code === 'timeout' ? error : this.signal.reason
+    const start = performance.now()
+    try {
+      const batch = { ...this.request.pooled, cut, ...input }
+      const embeddings = await withSignal(device.run(batch, patience.signal), patience.signal)
+      run.done()
+      loader.foundRight()
+      return embeddings
+    } catch (error) {
+      if (patience.signal.aborted && !this.#signal.aborted) {
+        run.slow()
+        throw new SplitComputeError('timeout', 'The device was slow.', { cause: error })
+      }
+      run.failed()
+      if (error instanceof SplitComputeError && error.code === 'wrong_result') {
+        this.#deviceFailed = true
+        loader.foundWrong()
+      }
+      throw error
+    } finally {
+      this.#milliseconds.device += performance.now() - start
+      patience.release()
     }
   }
 
-  /** With the whole model on the device, waiting for a cloud that does not answer is in vain. */
-  readonly #enough = (): boolean => this.#canDoWithoutCloud()
-
-  #canDoWithoutCloud(): boolean {
-    return !this.#tailFailed && this.sides.loader.cut === 0 && isTokens(this.request.inputs)
+  /** Asks the cloud; one that is silent is not waited for where the device could answer alone. */
+  async #askCloud<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<{ result: T; ms: number }> {
+    const patience = this.#canAnswerAlone()
+      ? new Deadline(this.#signal, this.sides.pace.cloudLimitMs)
+      : undefined
+    const start = performance.now()
+    try {
+      const result = await ask(patience?.signal ?? this.#signal)
+      return { result, ms: performance.now() - start }
+    } catch (error) {
+      if (patience?.signal.aborted && !this.#signal.aborted) {
+        throw new RetryableError('The cloud does not answer.', undefined, error)
+      }
+      throw error
+    } finally {
+      this.#milliseconds.cloud += performance.now() - start
+      patience?.release()
+    }
   }
 
-  #ownTokens(): Pick<TailBatch, 'tokens' | 'lengths'> {
-    const sequences = this.request.inputs as readonly (readonly number[])[]
-    return { tokens: Int32Array.from(sequences.flat()), lengths: Int32Array.from(sequences, (s) => s.length) }
+  /** A call whose time is over fails with what ended it, and one that the cloud refused with that: no side would answer. */
+  #throwIfOver(error: unknown): void {
+    if (this.#signal.aborted) {
+      throw error instanceof SplitComputeError && error.code === 'timeout' && error.cause !== undefined
+        ? error
+        : this.#signal.reason
+    }
+    if (error instanceof SplitComputeError && error.code === 'refused') {
+      throw error
+    }
+  }
+
+  #fallBack(to: number, who: string, why: unknown): void {
+    const reason = `${who}: ${sentence(why)}`
+    this.#reason = reason
+    this.sides.onFallback({ from: this.request.cut, to, reason })
+  }
+
+  /** With the whole model on the device, waiting for a cloud that does not answer is in vain. */
+  readonly #enough = (): boolean => this.#canAnswerAlone()
+
+  #canAnswerAlone(): boolean {
+    const { loader, tokenizer } = this.sides
+    return !this.#deviceFailed && loader.cut === 0 && (isTokens(this.request.inputs) || tokenizer.mayCome)
+  }
+
+  /** The tokens, where the cloud need not be asked for them. */
+  #knownTokens(): TailInput | undefined {
+    const { inputs } = this.request
+    const sequences = isTokens(inputs) ? inputs : this.sides.tokenizer.encodeNow(inputs)
+    return sequences && pack(sequences)
   }
 
   #result(embeddings: Float32Array[], cut: number): EmbeddingResult {
@@ -165,34 +270,19 @@ export class Embedding {
     this.#bytes.sent += sent
     this.#bytes.received += received
   }
-
-  async #timed<T>(side: 'cloud' | 'device', work: () => Promise<T>): Promise<T> {
-    const start = performance.now()
-    try {
-      return await work()
-    } finally {
-      this.#milliseconds[side] += performance.now() - start
-    }
-  }
 }
 
-/** Errors that asking the cloud for all layers would only repeat. */
-function isTheClouds(error: unknown): boolean {
-  return error instanceof SplitComputeError && (error.code === 'refused' || error.code === 'unreachable')
-}
-
-function isTokens(inputs: Inputs): boolean {
+function isTokens(inputs: Inputs): inputs is readonly (readonly number[])[] {
   return typeof inputs[0] !== 'string'
 }
 
-/** What was submitted to a GPU cannot be called back: it ends unread. */
-function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const aborted = () => reject(signal.reason)
-    signal.addEventListener('abort', aborted, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
-    if (signal.aborted) {
-      aborted()
-    }
-  })
+function texts(inputs: Inputs): readonly string[] {
+  return inputs as readonly string[]
+}
+
+function pack(sequences: readonly (readonly number[])[]): TailInput {
+  return {
+    tokens: Int32Array.from(sequences.flat()),
+    lengths: Int32Array.from(sequences, (sequence) => sequence.length),
+  }
 }

@@ -1,5 +1,5 @@
 import { SplitComputeError } from '../errors'
-import type { Inputs } from './cloud'
+import type { Inputs, Pooled } from './cloud'
 import type { Manifest } from './manifest'
 
 /** What a caller may ask for: one input, or a list of them. */
@@ -8,6 +8,27 @@ export type Input = string | readonly number[] | readonly string[] | readonly (r
 /** Whether a list of answers is due. A list of numbers is one input. */
 export function isList(input: Input): boolean {
   return Array.isArray(input) && typeof input[0] !== 'number'
+}
+
+const POOLINGS: readonly unknown[] = ['mean', 'last', 'cls', 'none']
+
+/**
+ * How an embedding is to be made; the model's own way where the caller does not say. Checked here, so that a call answers the
+ * same at every cut.
+ *
+ * @throws SplitComputeError `invalid_argument`
+ */
+export function checkPooled({ pooling, normalize }: Partial<Pooled>, manifest: Manifest): Pooled {
+  if (pooling !== undefined && !POOLINGS.includes(pooling)) {
+    throw new SplitComputeError('invalid_argument', `"pooling" must be one of ${POOLINGS.join(', ')}.`)
+  }
+  if (normalize !== undefined && typeof normalize !== 'boolean') {
+    throw new SplitComputeError('invalid_argument', '"normalize" must be true or false.')
+  }
+  return {
+    pooling: pooling ?? manifest.pooling.kind,
+    normalize: normalize ?? manifest.pooling.normalize,
+  }
 }
 
 /**

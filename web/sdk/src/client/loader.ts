@@ -1,23 +1,28 @@
 import { backoffMs, sleep } from '../backoff'
-import type { Device, OpenDevice } from '../device'
+import type { Device, DeviceOptions, Loss, OpenDevice } from '../device'
 import { SplitComputeError, sentence } from '../errors'
-import type { SignShards } from '../shards/signed-urls'
-import type { Dtype, Manifest } from './manifest'
+import type { Manifest } from './manifest'
 import type { Progress, UnitProgress } from './progress'
 
-/** Losses of the GPU after which it is left alone. */
-const LOSSES = 3
+/** Losses after which a GPU, or a worker that dies again and again, is left alone; those of long ago are forgiven. */
+const LOSSES: Readonly<Record<Loss['what'], number>> = { gpu: 3, worker: 10 }
+const FORGIVEN_MS = 600_000
+
+/** Units on their way at once: one connection would wait for hashes and disk, more would delay the one that is next. */
+const IN_FLIGHT = 4
+
+/** Nothing is opened, compiled or loaded before the first request is on its way or this much time has passed. */
+const HEAD_START_MS = 300
+
+/** A network that was given up is tried again when the browser says that it is back, or after this. */
+const RETRY_MS = 30_000
 
 /** Chunks arrive by the thousand; a page wants to hear of them a few times a second. */
 const PROGRESS_INTERVAL_MS = 50
 
-export interface LoaderOptions {
-  readonly manifest: Manifest
-  readonly dtype: Dtype
-  readonly memory: number
-  readonly sign: SignShards
+export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning'> {
   readonly open: OpenDevice
-  readonly onProgress: (progress: Progress) => void
+  readonly onProgress: () => void
 }
 
 interface Waiter {
@@ -25,9 +30,14 @@ interface Waiter {
   readonly resolve: () => void
 }
 
+interface Failure {
+  readonly index: number
+  readonly error: unknown
+}
+
 /** The order in which units load: from the last layer down, so that each one that arrives lowers the cut. */
-export function loadOrder(layers: number): string[] {
-  const names = ['final']
+export function loadOrder({ layers, final }: Pick<Manifest, 'layers' | 'final'>): string[] {
+  const names = final === undefined ? [] : ['final']
   for (let k = layers - 1; k >= 0; k--) {
     names.push(`layer.${k}`)
   }
@@ -45,13 +55,18 @@ export class Loader {
   #units: UnitProgress[]
   #phase: Progress['phase'] = 'opening'
   #reason: string | undefined
+  #warning: string | undefined
   #device: Device | undefined
+  #losses: { readonly what: Loss['what']; readonly at: number }[] = []
+  #wrongResults = 0
+  #checking: Promise<void> | undefined
   #told = 0
   #settleReady: { resolve: (cut: number) => void; reject: (error: unknown) => void } | undefined
+  #begin: () => void = () => undefined
 
   constructor(options: LoaderOptions) {
     this.#options = options
-    this.#order = loadOrder(options.manifest.layers)
+    this.#order = loadOrder(options.manifest)
     this.#units = this.#waiting()
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject }
@@ -62,7 +77,17 @@ export class Loader {
 
   /** Loads until everything is there or cannot come; to be called once. */
   start(): void {
-    this.#run().catch((error: unknown) => this.#stop(error))
+    const begun = new Promise<void>((resolve) => {
+      this.#begin = resolve
+    })
+    const timer = setTimeout(this.#begin, HEAD_START_MS)
+    this.#closing.signal.addEventListener('abort', () => clearTimeout(timer))
+    begun.then(() => this.#run()).catch((error: unknown) => this.#stop(error))
+  }
+
+  /** The first request is on its way: what loads from here on does not delay it. */
+  begin(): void {
+    this.#begin()
   }
 
   get device(): Device | undefined {
@@ -71,7 +96,8 @@ export class Loader {
 
   get cut(): number {
     const { layers } = this.#options.manifest
-    const loaded = (name: string) => this.#units.some((unit) => unit.name === name && unit.state === 'loaded')
+    const loaded = (name: string) =>
+      !this.#order.includes(name) || this.#units.some((unit) => unit.name === name && unit.state === 'loaded')
     if (this.#device === undefined || !loaded('final')) {
       return layers
     }
@@ -90,6 +116,7 @@ export class Loader {
       total: this.#units.reduce((sum, unit) => sum + unit.total, 0),
       units: this.#units,
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
+      ...(this.#warning === undefined ? {} : { warning: this.#warning }),
     }
   }
 
@@ -98,6 +125,7 @@ export class Loader {
     if (this.#settled(cut)) {
       return
     }
+    this.begin()
     signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
       const aborted = () => {
@@ -116,70 +144,185 @@ export class Loader {
     })
   }
 
-  /** Runs nothing on the device any more: its layers are not the cloud's. */
-  giveUp(reason: string): void {
-    this.#closing.abort(new SplitComputeError('closed', reason))
-    this.#drop()
-    this.#stop(reason)
+  /** A result was not finite: the units that the device computes wrongly are found by their canaries and refused. */
+  async foundWrong(): Promise<void> {
+    this.#wrongResults++
+    if (this.#wrongResults >= LOSSES.gpu) {
+      await this.giveUp('The GPU computed wrong values again and again.')
+      return
+    }
+    this.#checking ??= this.#checkAll().finally(() => {
+      this.#checking = undefined
+    })
+    await this.#checking
   }
 
-  close(error: SplitComputeError): void {
+  foundRight(): void {
+    this.#wrongResults = 0
+  }
+
+  /** Runs nothing on the device any more. */
+  async giveUp(reason: string): Promise<void> {
+    this.#closing.abort(new SplitComputeError('closed', reason))
+    const dropped = this.#drop()
+    this.#stop(reason)
+    await dropped
+  }
+
+  async close(error: SplitComputeError): Promise<void> {
     this.#closing.abort(error)
-    this.#drop()
+    const dropped = this.#drop()
     this.#settleReady?.reject(error)
     this.#stop(error)
+    await dropped
   }
 
   async #run(): Promise<void> {
-    const { manifest, dtype, memory, sign, open } = this.#options
     const { signal } = this.#closing
-    for (let losses = 0; losses < LOSSES; losses++) {
-      const device = await open({ manifest, dtype, memory, sign, units: this.#order })
-      if (signal.aborted) {
-        device.close()
-        return
-      }
-      this.#device = device
-      this.#phase = 'loading'
-      this.#tell()
-      const lost = await Promise.race([device.lost, this.#loadAll(device), aborted(signal)])
-      const reason = lost ?? (await Promise.race([device.lost, aborted(signal)]))
+    while (!signal.aborted) {
+      const loss = await this.#serve()
       if (signal.aborted) {
         return
       }
+      const now = Date.now()
+      this.#losses = [...this.#losses.filter(({ at }) => now - at < FORGIVEN_MS), { ...loss, at: now }]
       this.#drop()
       this.#units = this.#waiting()
+      const count = this.#losses.filter(({ what }) => what === loss.what).length
+      if (count >= LOSSES[loss.what]) {
+        throw new SplitComputeError('device_lost', `The GPU was lost ${count} times and is left alone.`)
+      }
       this.#phase = 'opening'
-      this.#reason = `The GPU was lost: ${reason}`
+      this.#reason = `The GPU was lost: ${loss.reason}`
       this.#tell()
-      await sleep(backoffMs(losses), signal)
+      await sleep(backoffMs(count - 1), signal)
     }
-    throw new SplitComputeError('device_lost', `The GPU was lost ${LOSSES} times and is left alone.`)
   }
 
-  /** Loads every unit in order. One that cannot come ends it: those below it could not lower the cut. */
-  async #loadAll(device: Device): Promise<undefined> {
+  /** Opens a device and loads it; resolves when it is lost, or when this loader closes. */
+  async #serve(): Promise<Loss> {
+    const { open, onProgress: _, ...settings } = this.#options
     const { signal } = this.#closing
-    for (const [i, unit] of this.#units.entries()) {
-      this.#update(i, { state: 'loading' })
-      try {
-        await device.load(unit.name, (bytes) => this.#count(i, bytes), signal)
-      } catch (error) {
-        if (device === this.#device && !signal.aborted) {
-          this.#update(i, { state: 'refused' })
-          this.#stop(error)
-        }
+    const onWarning = (warning: string) => {
+      this.#warning = warning
+      this.#tell()
+    }
+    let device: Device
+    try {
+      device = await open({ ...settings, units: this.#order, onWarning }, signal)
+    } catch (error) {
+      const died = error instanceof SplitComputeError && error.code === 'device_lost'
+      // A GPU that was there comes back, if not at once.
+      if (signal.aborted || !(died || this.#losses.length > 0)) {
+        throw error
+      }
+      return { what: died ? 'worker' : 'gpu', reason: sentence(error) }
+    }
+    if (signal.aborted) {
+      device.close()
+      return { what: 'gpu', reason: 'closed' }
+    }
+    this.#device = device
+    this.#phase = 'loading'
+    this.#reason = undefined
+    this.#tell()
+    this.#loadAll(device).catch((error: unknown) => this.#stop(error))
+    return await new Promise<Loss>((resolve) => {
+      device.lost.then(resolve)
+      signal.addEventListener('abort', () => resolve({ what: 'gpu', reason: 'closed' }), { once: true })
+    })
+  }
+
+  /** Loads every unit. A network that does not answer is waited for; whatever else a unit lacks ends the loading there. */
+  async #loadAll(device: Device): Promise<void> {
+    const { signal } = this.#closing
+    for (;;) {
+      const failure = await this.#loadMissing(device)
+      if (device !== this.#device || signal.aborted) {
         return
       }
+      if (failure === undefined) {
+        this.#phase = 'ready'
+        this.#reason = undefined
+        this.#settleReady?.resolve(this.cut)
+        this.#tell()
+        return
+      }
+      this.#stop(failure)
+      if (!(failure instanceof SplitComputeError) || failure.code !== 'unreachable') {
+        return
+      }
+      await online(signal)
       if (device !== this.#device) {
         return
       }
-      this.#update(i, { state: 'loaded' })
+      this.#phase = 'loading'
+      this.#tell()
     }
-    this.#phase = 'ready'
-    this.#reason = undefined
-    this.#settleReady?.resolve(this.cut)
-    this.#tell()
+  }
+
+  /** Several units at once, begun in order. One that cannot come ends those below it: they could not lower the cut. */
+  async #loadMissing(device: Device): Promise<unknown> {
+    const queue = [...this.#units.keys()].filter((i) => this.#units[i]?.state !== 'loaded')
+    const loading = new Map<number, AbortController>()
+    const failures: Failure[] = []
+    const loadInTurn = async () => {
+      for (let i = queue.shift(); i !== undefined && failures.length === 0; i = queue.shift()) {
+        const controller = new AbortController()
+        loading.set(i, controller)
+        try {
+          await this.#loadUnit(device, i, controller)
+        } catch (error) {
+          failures.push({ index: i, error })
+          for (const [j, below] of loading) {
+            if (j > i) {
+              below.abort(new SplitComputeError('closed', 'A layer above did not come.'))
+            }
+          }
+        }
+        loading.delete(i)
+      }
+    }
+    await Promise.all(Array.from({ length: IN_FLIGHT }, loadInTurn))
+    failures.sort((a, b) => a.index - b.index)
+    return failures[0]?.error
+  }
+
+  async #loadUnit(device: Device, i: number, controller: AbortController): Promise<void> {
+    const { signal } = this.#closing
+    const name = this.#order[i] ?? ''
+    const aborted = () => controller.abort(signal.reason)
+    signal.addEventListener('abort', aborted)
+    this.#update(i, { state: 'loading', loaded: 0 })
+    try {
+      const { from } = await device.load(name, (bytes) => this.#count(i, bytes), controller.signal)
+      if (device === this.#device) {
+        this.#update(i, { state: 'loaded', from })
+      }
+    } catch (error) {
+      if (device === this.#device && !signal.aborted) {
+        this.#update(i, { state: isOfUnit(error) ? 'refused' : 'waiting', loaded: 0 })
+      }
+      throw error
+    } finally {
+      signal.removeEventListener('abort', aborted)
+    }
+  }
+
+  async #checkAll(): Promise<void> {
+    const device = this.#device
+    for (const [i, { name, state }] of this.#units.entries()) {
+      if (state === 'loaded' && device !== undefined && device === this.#device) {
+        try {
+          await device.check(name, this.#closing.signal)
+        } catch (error) {
+          if (device === this.#device && isOfUnit(error)) {
+            this.#update(i, { state: 'refused', loaded: 0 })
+            this.#stop(error)
+          }
+        }
+      }
+    }
   }
 
   #waiting(): UnitProgress[] {
@@ -211,9 +354,10 @@ export class Loader {
     this.#tell()
   }
 
-  #drop(): void {
-    this.#device?.close()
+  async #drop(): Promise<void> {
+    const device = this.#device
     this.#device = undefined
+    await device?.close()
   }
 
   #settled(cut: number): boolean {
@@ -228,12 +372,29 @@ export class Loader {
         waiter.resolve()
       }
     }
-    this.#options.onProgress(this.progress)
+    this.#options.onProgress()
   }
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
+/** Errors that are the unit's own: its bytes, or what this GPU makes of them. */
+function isOfUnit(error: unknown): boolean {
+  const codes: readonly string[] = ['shard_refused', 'invalid_shard', 'canary_failed', 'limit_exceeded']
+  return error instanceof SplitComputeError && codes.includes(error.code)
+}
+
+/** Resolves when the browser says that it is online again, or after a while; rejects with the signal's reason. */
+async function online(signal: AbortSignal): Promise<void> {
+  const back = new AbortController()
+  const stop = () => back.abort(signal.reason)
+  signal.addEventListener('abort', stop)
+  const came = () => back.abort()
+  globalThis.addEventListener?.('online', came)
+  try {
+    await sleep(RETRY_MS, back.signal)
+  } catch {
+    signal.throwIfAborted()
+  } finally {
+    signal.removeEventListener('abort', stop)
+    globalThis.removeEventListener?.('online', came)
+  }
 }

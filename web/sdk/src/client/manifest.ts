@@ -72,6 +72,8 @@ export interface Manifest {
   readonly dtypes: readonly string[]
   /** By unit, then by dtype. */
   readonly units: ReadonlyMap<string, ReadonlyMap<string, Shard>>
+  /** The shard of `tokenizer.json`; absent where the model is served for token ids alone. */
+  readonly tokenizer?: Shard
 }
 
 /** Most bytes of a manifest. */
@@ -128,6 +130,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     pooling: { kind: pooling.choice('kind', POOLINGS), normalize: pooling.boolean('normalize') },
     dtypes,
     units: parseUnits(root, layers, final !== undefined, dtypes),
+    ...(root.has('tokenizer') ? { tokenizer: parseShard(root.object('tokenizer')) } : {}),
   }
 }
 

@@ -6,13 +6,15 @@ export interface UnitProgress {
   /** Bytes that arrived and that the unit has. */
   readonly loaded: number
   readonly total: number
+  /** Where the bytes of a loaded unit came from: `disk` is what an earlier visit kept. */
+  readonly from?: 'network' | 'disk'
 }
 
 /** How far the device has come. */
 export interface Progress {
   /**
-   * `opening` the GPU, `loading` shards, `ready` when all are there, `stopped` when no more will come: the cut then stays
-   * where it is and `reason` says why.
+   * `opening` the GPU, `loading` shards, `ready` when all are there, `stopped` when no more come for now: the cut then stays
+   * where it is and `reason` says why. A network that comes back makes `loading` of it again.
    */
   readonly phase: 'opening' | 'loading' | 'ready' | 'stopped'
   /** The first layer that the device can run; the number of layers when it runs none. */
@@ -23,4 +25,6 @@ export interface Progress {
   /** In the order in which they load. */
   readonly units: readonly UnitProgress[]
   readonly reason?: string
+  /** What works, but less well than it could: layers that could not be kept for the next visit. */
+  readonly warning?: string
 }

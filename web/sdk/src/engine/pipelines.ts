@@ -13,6 +13,7 @@ import matmulRowSubgroups from './kernels/matmul_row_subgroups.wgsl'
 import matmulTile from './kernels/matmul_tile.wgsl'
 import pool from './kernels/pool.wgsl'
 import residualNorm from './kernels/residual_norm.wgsl'
+import slices from './kernels/slices.wgsl'
 import sum from './kernels/sum.wgsl'
 import unpack from './kernels/unpack.wgsl'
 import weightsF16 from './kernels/weights_f16.wgsl'
@@ -110,13 +111,13 @@ export class Pipelines {
 
   sum(epilogue: Activation | 'none'): Promise<Kernel> {
     const constants = { ACTIVATION: ACTIVATIONS[epilogue] }
-    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, sum] })
+    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, sum] })
   }
 
   /** @param lanes threads of a row */
   residualNorm(post: boolean, lanes: number): Promise<Kernel> {
     const constants = { POST: post, LANES: lanes }
-    return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts: [residualNorm] })
+    return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts: [slices, residualNorm] })
   }
 
   attention(variant: AttentionVariant, headSize: number, mask: Mask): Promise<Kernel> {
@@ -128,7 +129,7 @@ export class Pipelines {
       constants: {
         QUADS: Math.ceil(headSize / 4),
         CAUSAL: mask === 'causal',
-        ...(tile ? { QUERIES: variant.queries, KEYS: variant.keys } : {}),
+        ...(tile ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
       },
       parts: [attentionParams, heads, tile ? attentionTile : attentionPlain],
     })

@@ -16,6 +16,9 @@ const COMPILED_ROWS = [64, 256, 16, 1]
 /** Operations a second that a device is given credit for before it has run anything. */
 const ASSUMED_SPEED = 2e11
 
+/** Result buffers up to this size are kept for the next run. */
+const KEPT_BYTES = 4 * 1024 * 1024
+
 /** A submit longer than this may be taken for a hang by the system's watchdog. */
 const SLICE_SECONDS = 0.05
 
@@ -28,6 +31,8 @@ export class TailEngine {
   /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
   #turn: Promise<unknown> = Promise.resolve()
   #speed = ASSUMED_SPEED
+  #kept: ResultBuffers | undefined
+  #destroyed = false
 
   /**
    * @param mostTokens of one run, unless a single sequence is longer
@@ -149,7 +154,9 @@ export class TailEngine {
       unit.destroy()
     }
     this.#units.clear()
+    this.#destroyed = true
     this.#destroyWorkspace()
+    this.#destroyKept()
     this.#uniforms.destroy()
     this.device.destroy()
   }
@@ -196,31 +203,40 @@ export class TailEngine {
         encoder.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
         this.device.queue.submit([encoder.finish()])
       })
-      return { ...buffers, errors }
+      return { buffers, errors }
     })
     this.#turn = turn.catch(() => undefined)
-    const { results, readback, errors } = await turn
+    const { buffers, errors } = await turn
+    const { readback } = buffers
     const began = performance.now()
     try {
-      const [error] = await Promise.all([errors, readback.mapAsync(GPUMapMode.READ)])
+      const [error] = await Promise.all([errors, readback.mapAsync(GPUMapMode.READ, 0, size)])
       if (error !== undefined) {
         throw new SplitComputeError('wrong_result', `The GPU refused the work: ${error.message}`)
       }
       signal.throwIfAborted()
       this.#learnSpeed(spans, began)
-      return new Float32Array(readback.getMappedRange().slice(0))
+      return new Float32Array(readback.getMappedRange(0, size).slice(0))
     } catch (cause) {
       if (cause instanceof SplitComputeError || signal.aborted) {
         throw cause
       }
       throw new SplitComputeError('device_lost', 'The GPU was lost during the run.', { cause })
     } finally {
-      results.destroy()
-      readback.destroy()
+      if (readback.mapState === 'mapped') {
+        readback.unmap()
+      }
+      this.#release(buffers)
     }
   }
 
-  async #resultBuffers(size: number): Promise<{ results: GPUBuffer; readback: GPUBuffer }> {
+  /** Buffers for results of so many bytes: those of the last run where they fit, for to allocate takes a turn of the GPU's process. */
+  async #resultBuffers(size: number): Promise<ResultBuffers> {
+    const kept = this.#kept
+    if (kept !== undefined && kept.readback.size >= size) {
+      this.#kept = undefined
+      return kept
+    }
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
     const [results, readback] = await allocate(this.device, [
       { label: 'results', size, usage },
@@ -230,6 +246,24 @@ export class TailEngine {
       throw new SplitComputeError('out_of_memory', 'The GPU gave no room for the results.')
     }
     return { results, readback }
+  }
+
+  #release(buffers: ResultBuffers): void {
+    const { results, readback } = buffers
+    const keep = !this.#destroyed && readback.mapState === 'unmapped' && readback.size <= KEPT_BYTES
+    if (keep && readback.size > (this.#kept?.readback.size ?? 0)) {
+      this.#destroyKept()
+      this.#kept = buffers
+    } else {
+      results.destroy()
+      readback.destroy()
+    }
+  }
+
+  #destroyKept(): void {
+    this.#kept?.results.destroy()
+    this.#kept?.readback.destroy()
+    this.#kept = undefined
   }
 
   /** The first error of `work`: a dispatch that fails validation writes nothing, and zeros would pass as an answer. */
@@ -330,6 +364,11 @@ export class TailEngine {
     }
     this.#workspace = undefined
   }
+}
+
+interface ResultBuffers {
+  readonly results: GPUBuffer
+  readonly readback: GPUBuffer
 }
 
 /** Rows of a run's output, and where they go in the results. */

@@ -167,6 +167,7 @@ export class TailProgram {
       }
       encoding.layer(k)
     }
+    encoding.end()
     return encoding
   }
 }
@@ -249,6 +250,14 @@ export class RunEncoding {
       this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down.bias, downSlices, name)
     } else {
       this.#finish(down.bias, downSlices)
+    }
+  }
+
+  /** The final LayerNorm of a model whose layers end with one of their own. */
+  end(): void {
+    const { final } = this.program.manifest
+    if (this.#post && this.#finalNorm && final !== undefined) {
+      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
 
@@ -382,7 +391,7 @@ export class RunEncoding {
         workspace.hidden,
         workspace.normed,
       ],
-      [this.#rows, this.#h, slices, rowStride(this.#h), f32Bits(epsilon)],
+      [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
       [this.#rows],
     )
   }
@@ -415,13 +424,13 @@ export class RunEncoding {
       return
     }
     const slices = this.#project(key, weights, input)
-    const stride = rowStride(weights.out)
+    const stride = rowStride(weights.out) / 4
     this.#add(
       `${key} sum`,
       this.kernels.sum(epilogue),
       () => [workspace.partials, weights.bias, output],
       [this.#rows, weights.out, slices, stride],
-      [Math.ceil(weights.out / 128), this.#rows],
+      [Math.ceil(stride / 64), this.#rows],
     )
   }
 
@@ -455,7 +464,7 @@ export class RunEncoding {
         const down = Math.ceil(this.#rows / matmul.tileRows)
         const stepsATile = matmul.depth / 8
         steps = rowStride(columns) / 8
-        const wanted = sliceCount(across * down, steps)
+        const wanted = sliceCount(across * down, steps, matmul)
         sliceSteps = Math.ceil(steps / wanted / stepsATile) * stepsATile
         slices = Math.ceil(steps / sliceSteps)
         grid = [across, down, slices]

@@ -22,9 +22,18 @@ export type MatmulVariant =
     }
   | { readonly kind: 'plain' }
 
+export type TileShape = Extract<MatmulVariant, { kind: 'tile' }>
+
 /** Shape of one way to attend; the one without tiles takes a token and a head a thread. */
 export type AttentionVariant =
-  | { readonly kind: 'tile'; readonly queries: number; readonly keys: number }
+  | {
+      readonly kind: 'tile'
+      readonly queries: number
+      /** A multiple of 4. */
+      readonly keys: number
+      /** Queries of a thread. */
+      readonly rows: number
+    }
   | { readonly kind: 'plain' }
 
 /**
@@ -42,21 +51,43 @@ export const MATMULS = {
 
 export type MatmulName = keyof typeof MATMULS
 
-/** Tiles of attention, the best first; the first that fits the device's workgroup memory is taken. */
-const MANY_QUERIES = [
-  [32, 32],
-  [16, 32],
-  [16, 16],
-  [8, 16],
-  [8, 8],
-  [4, 8],
-  [4, 4],
-] as const
-const FEW_QUERIES = [
-  [4, 32],
-  [4, 16],
-  [4, 8],
-  [4, 4],
+/**
+ * Queries and keys of attention's tiles for sequences up to a length, the best first; the first that fits the device's workgroup memory is
+ * taken. Small tiles for short sequences: they make more workgroups.
+ */
+const ATTENTION_TILES = [
+  {
+    mostTokens: 8,
+    tiles: [
+      [4, 32],
+      [4, 16],
+      [4, 8],
+      [4, 4],
+    ],
+  },
+  {
+    mostTokens: 512,
+    tiles: [
+      [16, 32],
+      [16, 16],
+      [8, 16],
+      [8, 8],
+      [4, 8],
+      [4, 4],
+    ],
+  },
+  {
+    mostTokens: Number.POSITIVE_INFINITY,
+    tiles: [
+      [32, 32],
+      [16, 32],
+      [16, 16],
+      [8, 16],
+      [8, 8],
+      [4, 8],
+      [4, 4],
+    ],
+  },
 ] as const
 
 /** What a run's shape is decided by. */
@@ -106,7 +137,7 @@ export function chooseMatmul(rows: number, traits: DeviceTraits, forced?: Forced
 
 /** The attention for sequences of at most so many tokens. */
 export function chooseAttention(
-  queries: number,
+  tokens: number,
   headSize: number,
   traits: DeviceTraits,
   forced?: ForcedVariants,
@@ -117,40 +148,42 @@ export function chooseAttention(
   if (traits.software) {
     return { kind: 'plain' }
   }
-  const shapes = queries <= 4 ? FEW_QUERIES : MANY_QUERIES
-  const fits = (shape: readonly [number, number]) =>
-    attentionMemory(shape[0], shape[1], headSize) <= traits.workgroupMemory
-  const [tileQueries, keys] = shapes.find(fits) ?? [4, 4]
-  return { kind: 'tile', queries: tileQueries, keys }
+  const shapes: readonly (readonly [number, number])[] =
+    ATTENTION_TILES.find(({ mostTokens }) => tokens <= mostTokens)?.tiles ?? []
+  const [queries, keys] = shapes.find(
+    (shape) => attentionMemory(...shape, headSize) <= traits.workgroupMemory,
+  ) ?? [4, 4]
+  return { kind: 'tile', queries, keys, rows: queries === 32 ? 2 : 1 }
 }
 
 /**
- * Slices of the inner dimension. A large GPU holds hundreds of workgroups at once; with fewer, it waits for memory more than it
- * computes.
+ * Slices of the inner dimension. A large GPU holds more than a thousand workgroups at once; with few, it waits for memory more than
+ * it computes.
  */
-export function sliceCount(workgroups: number, steps: number): number {
+export function sliceCount(workgroups: number, steps: number, { tileRows }: TileShape): number {
   const wanted = Math.ceil(WORKGROUPS / workgroups)
-  return Math.max(1, Math.min(wanted, MOST_SLICES, Math.floor(steps / FEWEST_STEPS)))
+  const most = tileRows < 64 ? MOST_SLICES : MOST_SLICES / 2
+  return Math.max(1, Math.min(wanted, most, Math.floor(steps / FEWEST_STEPS)))
 }
 
-const WORKGROUPS = 600
-export const MOST_SLICES = 16
+const WORKGROUPS = 1_200
+const MOST_SLICES = 16
 /** Of eight columns each. */
 const FEWEST_STEPS = 8
 
-/** Floats that the sums of all slices take at most, for each of `rows` rows of `stride` floats. */
+/** Floats that the sums of all slices take at most, for `rows` rows of `stride` floats. */
 export function partialFloats(rows: number, stride: number): number {
   const tiles = WORKGROUPS * MATMULS['tile-64'].tileRows * MATMULS['tile-64'].tileColumns
   return rows * stride + Math.min((MOST_SLICES - 1) * rows * stride, tiles)
 }
 
-function matmulMemory({ tileRows, tileColumns, depth }: Extract<MatmulVariant, { kind: 'tile' }>): number {
+function matmulMemory({ tileRows, tileColumns, depth }: TileShape): number {
   return (tileRows + tileColumns) * (depth / 4 + 1) * 16
 }
 
 function attentionMemory(queries: number, keys: number, headSize: number): number {
   const pitch = Math.ceil(headSize / 4) | 1
-  return (queries + keys) * pitch * 16 + queries * (keys + 1) * 4
+  return (queries + keys) * pitch * 16 + queries * ((keys / 4) | 1) * 16
 }
 
 /** A variant as `describe` shows it. */

@@ -1,6 +1,8 @@
-import { backoffMs, sleep } from '../backoff'
+import { backoffMs, retryAfterMs, sleep } from '../backoff'
 import type { Part, Shard } from '../client/manifest'
 import { SplitComputeError } from '../errors'
+import { type ByteReader, readBytes } from './byte-reader'
+import { sha256 } from './sha256'
 import type { SignedUrls } from './signed-urls'
 
 export interface DownloadOptions {
@@ -8,155 +10,200 @@ export interface DownloadOptions {
   readonly unit: string
   readonly urls: SignedUrls
   readonly signal: AbortSignal
-  /** Told of every chunk that arrives; negative where a part must be fetched again. */
+  /** Told of bytes as they arrive; negative where a part must be fetched again. */
   readonly onBytes: (bytes: number) => void
+}
+
+/** A part whose hash agrees. */
+export interface VerifiedPart {
+  readonly part: Part
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 /** Failures in a row, without a byte between them, after which the download gives up. */
 const FAILURES = 6
 
+/** A connection over which nothing came for so long is taken for broken. */
+const STALLED_MS = 30_000
+
 /**
- * Downloads a shard part by part and yields each part once its hash agrees. No more than one part is in memory.
+ * Downloads parts of a shard and yields each once its hash agrees. While one is hashed and used the next one arrives, so
+ * two parts are in memory and no more.
  *
  * A refused URL (403), and a network error that the browser does not explain, are answered by a newly signed URL at once;
  * the download goes on at the byte where it stopped, with back-off from the second failure in a row. A part with a wrong
  * hash is fetched once more.
  *
+ * @param parts that are wanted, consecutive
  * @throws SplitComputeError `shard_refused` when a part's bytes are wrong twice, `unreachable` when S3 does not answer
  */
 export async function* downloadParts(
   shard: Shard,
+  parts: readonly Part[],
   options: DownloadOptions,
-): AsyncGenerator<{ part: Part; bytes: Uint8Array<ArrayBuffer> }> {
-  const source = new PartSource(shard, options)
+): AsyncGenerator<VerifiedPart> {
+  const source = new PartSource(shard, options, 'default')
   try {
-    for (const [index, part] of shard.parts.entries()) {
-      let bytes = await source.read(part)
-      if ((await sha256(bytes)) !== part.sha256) {
+    let arriving = read(source, parts[0])
+    for (const [i, part] of parts.entries()) {
+      const bytes = await arriving
+      arriving = read(source, parts[i + 1])
+      if (bytes !== undefined && (await sha256(bytes)) === part.sha256) {
+        yield { part, bytes }
+      } else {
         options.onBytes(-part.bytes)
-        await source.restart()
-        bytes = await source.read(part)
-        if ((await sha256(bytes)) !== part.sha256) {
-          options.onBytes(-part.bytes)
-          throw new SplitComputeError(
-            'shard_refused',
-            `The shard of ${options.unit} was refused: part ${index + 1} of ${shard.parts.length} is not ` +
-              'what the manifest names (its SHA-256 differs).',
-          )
-        }
+        yield { part, bytes: await fetchAnew(shard, part, options) }
       }
-      yield { part, bytes }
     }
   } finally {
     await source.stop()
   }
 }
 
-/** The SHA-256 of some bytes in lower-case hex. */
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+function read(source: PartSource, part: Part | undefined): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const bytes = part === undefined ? Promise.resolve(undefined) : source.read(part)
+  // It is awaited one part later; until then a failure must not count as unhandled.
+  bytes.catch(() => undefined)
+  return bytes
+}
+
+async function fetchAnew(
+  shard: Shard,
+  part: Part,
+  options: DownloadOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  // What a cache kept may be what was wrong.
+  const source = new PartSource(shard, options, 'reload')
+  try {
+    const bytes = await source.read(part)
+    if ((await sha256(bytes)) === part.sha256) {
+      return bytes
+    }
+  } finally {
+    await source.stop()
+  }
+  options.onBytes(-part.bytes)
+  throw new SplitComputeError(
+    'shard_refused',
+    `The shard of ${options.unit} was refused: part ${shard.parts.indexOf(part) + 1} of ${shard.parts.length} ` +
+      'is not what the manifest names (its SHA-256 differs).',
+  )
 }
 
 /** The bytes of a shard in order over one response, or as many as it takes. */
 class PartSource {
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined
-  /** What arrived beyond the part that was read last. */
-  #rest: Uint8Array = new Uint8Array(0)
+  #reader: ByteReader | undefined
+  #url: string | undefined
   #failures = 0
-  #cache: RequestCache = 'default'
+  #stopped = false
 
   constructor(
     private readonly shard: Shard,
     private readonly options: DownloadOptions,
+    private readonly cache: RequestCache,
   ) {}
 
   async read(part: Part): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(part.bytes)
     let filled = 0
     while (filled < part.bytes) {
-      const chunk = await this.#next(part.offset + filled)
-      const taken = chunk.subarray(0, part.bytes - filled)
-      bytes.set(taken, filled)
-      filled += taken.byteLength
-      this.#rest = chunk.subarray(taken.byteLength)
-      this.options.onBytes(taken.byteLength)
+      const offset = part.offset + filled
+      this.#reader ??= await this.#open(offset)
+      let chunk: Uint8Array | undefined
+      try {
+        chunk = await withinTime(this.#reader.read(part.bytes - filled))
+      } catch (cause) {
+        await this.#recover('the connection broke', { resign: true, cause })
+        continue
+      }
+      if (chunk === undefined) {
+        await this.#recover(`the answer ended at byte ${offset} of ${this.shard.bytes}`, { resign: false })
+        continue
+      }
+      bytes.set(chunk, filled)
+      filled += chunk.byteLength
+      this.#failures = 0
+      this.options.onBytes(chunk.byteLength)
     }
     return bytes
   }
 
-  /** Drops the response, so that what is read next is fetched anew. */
-  async restart(): Promise<void> {
-    await this.stop()
-    this.#reader = undefined
-    this.#rest = new Uint8Array(0)
-    // What a cache kept may be what was wrong.
-    this.#cache = 'reload'
-  }
-
+  /** Nothing is read or fetched any more. */
   async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#drop()
+  }
+
+  async #drop(): Promise<void> {
+    const reader = this.#reader
+    this.#reader = undefined
     // A connection that is broken already has nothing to cancel.
-    await this.#reader?.cancel().catch(() => undefined)
+    await reader?.cancel().catch(() => undefined)
   }
 
-  /** At least one byte from `offset` on. */
-  async #next(offset: number): Promise<Uint8Array> {
-    while (this.#rest.byteLength === 0) {
-      this.#reader ??= await this.#open(offset)
-      let result: ReadableStreamReadResult<Uint8Array>
-      try {
-        result = await this.#reader.read()
-      } catch (cause) {
-        await this.#renew('the connection broke', cause)
-        continue
-      }
-      if (result.done) {
-        await this.#renew(`the answer ended at byte ${offset} of ${this.shard.bytes}`)
-      } else {
-        this.#rest = result.value
-        this.#failures = 0
-      }
-    }
-    return this.#rest
-  }
-
-  async #open(offset: number): Promise<ReadableStreamDefaultReader<Uint8Array>> {
+  async #open(offset: number): Promise<ByteReader> {
     const { urls, signal, unit } = this.options
     for (;;) {
-      const url = await urls.get(this.shard.sha256, signal)
-      if (url === undefined) {
+      signal.throwIfAborted()
+      this.#url = await urls.get(this.shard.sha256)
+      signal.throwIfAborted()
+      if (this.#url === undefined) {
         throw new SplitComputeError('invalid_message', `The API signed no URL for the shard of ${unit}.`)
       }
       let response: Response
       try {
         // No header where none is needed: `Range` costs a preflight in older browsers.
         const headers: HeadersInit = offset > 0 ? { Range: `bytes=${offset}-` } : {}
-        response = await fetch(url, { headers, signal, credentials: 'omit', cache: this.#cache })
+        response = await fetch(this.#url, { headers, signal, credentials: 'omit', cache: this.cache })
       } catch (cause) {
         // Across origins an expired URL can look like this: S3's answer without CORS headers is opaque.
-        await this.#renew('it could not be fetched', cause)
+        await this.#recover('it could not be fetched', { resign: true, cause })
         continue
       }
       const expected = offset > 0 ? 206 : 200
       if (response.status === expected && response.body !== null) {
-        return response.body.getReader()
+        return readBytes(response.body)
       }
       await response.body?.cancel()
-      await this.#renew(`S3 answered ${response.status}`)
+      await this.#recover(`S3 answered ${response.status}`, {
+        resign: response.status === 403,
+        waitMs: retryAfterMs(response.headers.get('Retry-After')),
+      })
     }
   }
 
-  async #renew(why: string, cause?: unknown): Promise<void> {
+  async #recover(
+    why: string,
+    { resign, waitMs, cause }: { resign: boolean; waitMs?: number | undefined; cause?: unknown },
+  ): Promise<void> {
     const { signal, unit, urls } = this.options
     signal.throwIfAborted()
+    if (this.#stopped) {
+      throw new Error('The download was stopped.')
+    }
     this.#failures++
     if (this.#failures >= FAILURES) {
       throw new SplitComputeError('unreachable', `The shard of ${unit} did not arrive: ${why}.`, { cause })
     }
-    await this.restart()
-    if (this.#failures > 1) {
-      await sleep(backoffMs(this.#failures - 2), signal)
+    await this.#drop()
+    // The first new signature is the cure; whatever fails again, or is not cured by it, waits.
+    if (this.#failures > 1 || !resign) {
+      await sleep(Math.max(waitMs ?? 0, backoffMs(Math.max(0, this.#failures - 2))), signal)
     }
-    await urls.renew(this.shard.sha256, signal)
+    if (resign) {
+      await urls.renew(this.shard.sha256, this.#url)
+    }
+  }
+}
+
+async function withinTime<T>(work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const stalled = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('Nothing arrived.')), STALLED_MS)
+  })
+  try {
+    return await Promise.race([work, stalled])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -105,7 +105,7 @@ describe('embed', () => {
   it('shouldStopAtTheMemoryBudgetAndKeepItsCut', async () => {
     const cloud = await startCloud()
     // Two of three layers fit beside a workspace for the longest input.
-    const split = await connect(cloud, { memory: 500_000 })
+    const split = await connect(cloud, { memory: 1_230_000 })
     const reached = await split.ready
     expect(reached).toBeGreaterThan(0)
     expect(reached).toBeLessThan(3)

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openDevice } from '../../src/device'
+import { openDevice } from '../../src/device/open'
 import type { FakeCloud } from '../support/fake-cloud'
 import { failing } from '../support/fake-cloud'
 import { cleanUpAfterEach, connect, shardPath, startCloud } from '../support/session'
@@ -60,19 +60,19 @@ describe('a shard', () => {
     expect(cloud.seen('/v1/models/gpt2-plain/shards')).toHaveLength(2)
   })
 
-  it('shouldGoOnAtTheSameByteWhenTheConnectionBreaks', async () => {
+  it('shouldGoOnWhereItStoppedReadingWhenTheConnectionBreaks', async () => {
     const cloud = await startCloud()
     const path = shardPath('layer.2')
     const bytes = shardBytes(path.slice('/s3/shards/'.length))
     cloud.faults.push(
       failing(path, 1, (response) => {
         response.writeHead(200, { 'Content-Length': bytes.byteLength })
-        response.write(bytes.subarray(0, 1_001), () => setTimeout(() => response.destroy(), 50))
+        response.write(bytes.subarray(0, 70_000), () => setTimeout(() => response.destroy(), 50))
       }),
     )
     const split = await connect(cloud)
     expect(await split.ready).toBe(0)
-    expect(cloud.seen(path).map(({ headers }) => headers.range)).toEqual([undefined, 'bytes=1001-'])
+    expect(cloud.seen(path).map(({ headers }) => headers.range)).toEqual([undefined, 'bytes=65536-'])
   })
 
   it('shouldBeGivenUpWhenS3NeverAnswers', async () => {
@@ -111,14 +111,21 @@ describe('the device', () => {
 
   it('shouldBeReplacedByTheCloudWhenItsResultIsNotFinite', async () => {
     const cloud = await startCloud()
-    const split = await connect(cloud, {}, async (options) => {
-      const device = await openDevice(options)
+    const split = await connect(cloud, {}, async (options, opening) => {
+      const device = await openDevice(options, opening)
       const run: typeof device.run = async (batch, signal) => {
         const { SplitComputeError } = await import('../../src/errors')
         await device.run(batch, signal)
         throw new SplitComputeError('wrong_result', 'The GPU computed values that are not finite.')
       }
-      return { load: device.load.bind(device), run, lost: device.lost, close: () => device.close() }
+      return {
+        load: device.load.bind(device),
+        check: device.check.bind(device),
+        tokenizer: device.tokenizer.bind(device),
+        run,
+        lost: device.lost,
+        close: () => device.close(),
+      }
     })
     await split.ready
     await expect(split.embed(TEXT)).resolves.toMatchObject({

@@ -1,14 +1,16 @@
 import type { Dtype, Manifest } from '../../src/client/manifest'
 import type { Activations } from '../../src/engine/batch'
 import { TailEngine } from '../../src/engine/tail-engine'
+import type { ForcedVariants } from '../../src/engine/variants'
 import { toHalves } from './half'
+import type { RandomModel } from './random-model'
 import { readShard } from './store'
 import { openDevice } from './webgpu'
 
 /** The units of the tail from `cut` on. */
 export function tailUnits(manifest: Manifest, cut: number): string[] {
   const layers = Array.from({ length: manifest.layers - cut }, (_, i) => `layer.${cut + i}`)
-  return [...(cut === 0 ? ['embeddings'] : []), ...layers, 'final']
+  return [...(cut === 0 ? ['embeddings'] : []), ...layers, ...(manifest.final === undefined ? [] : ['final'])]
 }
 
 /** An engine that holds every unit of a model of the store. */
@@ -21,6 +23,22 @@ export async function loadedEngine(
   for (const unit of tailUnits(manifest, 0)) {
     const { header, data } = readShard(manifest, unit, dtype)
     const buffers = await engine.allocate(unit, header.tensors, header.dataBytes)
+    buffers.write(0, data)
+    engine.attach(unit, buffers)
+  }
+  return engine
+}
+
+/** An engine that holds every unit of a random model. */
+export async function randomEngine(
+  model: RandomModel,
+  dtype: Dtype,
+  options: { device?: GPUDevice; mostTokens?: number; limit?: number; forced?: ForcedVariants } = {},
+): Promise<TailEngine> {
+  const { device = await openDevice(), mostTokens = 2_048, limit, forced } = options
+  const engine = new TailEngine(device, model.manifest, dtype, mostTokens, limit, forced)
+  for (const [unit, { tensors, data }] of model.units) {
+    const buffers = await engine.allocate(unit, tensors, data.byteLength)
     buffers.write(0, data)
     engine.attach(unit, buffers)
   }

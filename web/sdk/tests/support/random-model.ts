@@ -1,7 +1,8 @@
-import type { Activation, Dtype, Manifest } from '../../src/client/manifest'
+import type { Activation, Dtype, Manifest, Mask, NormOrder } from '../../src/client/manifest'
 import type { Tensor } from '../../src/shards/safetensors'
-import { ALIGNMENT, storedColumns } from '../../src/shards/unit-layout'
+import { ALIGNMENT, shardDtype, storedColumns } from '../../src/shards/unit-layout'
 import { halfToNumber, toHalves } from './half'
+import { quantise } from './quantise'
 import type { WeightSource } from './reference'
 
 /** A seeded generator of floats in [-1, 1): Mulberry32, so that a failure can be repeated. */
@@ -37,6 +38,12 @@ export interface Shape {
   readonly positions: number
   readonly layers: number
   readonly activation: Activation
+  readonly order?: NormOrder
+  readonly mask?: Mask
+  /** Rows of the type table; without one there is none. */
+  readonly types?: number
+  readonly embeddingNorm?: boolean
+  readonly final?: boolean
 }
 
 export interface RandomUnit {
@@ -50,8 +57,7 @@ interface DescribedTensor {
   /** With rows padded. */
   readonly stored: readonly number[]
   readonly values: Float64Array
-  /** In f32 whatever the variant. */
-  readonly f32: boolean
+  readonly dtype: Dtype
 }
 
 /** A model of random weights of any shape, as shards hold them and as the reference reads them. */
@@ -66,6 +72,7 @@ export class RandomModel {
     private readonly random: Random,
   ) {
     const { heads, headSize, innerSize, activation, layers, positions, vocabularySize } = shape
+    const { order = 'pre', mask = 'causal', types, embeddingNorm = false, final = true } = shape
     const h = heads * headSize
     this.manifest = {
       model: 'random',
@@ -73,18 +80,22 @@ export class RandomModel {
       hiddenSize: h,
       vocabularySize,
       maxTokens: positions,
-      embeddings: { positions },
+      embeddings: {
+        positions,
+        ...(types === undefined ? {} : { types }),
+        ...(embeddingNorm ? { norm: { epsilon: 1e-5 } } : {}),
+      },
       layer: {
-        norm: { order: 'pre', epsilon: 1e-5 },
+        norm: { order, epsilon: 1e-5 },
         attention: {
           heads,
           headSize,
-          mask: 'causal',
+          mask,
           scales: Array.from({ length: layers }, (_, k) => 1 / Math.sqrt(headSize) / (k + 1)),
         },
         mlp: { innerSize, activation },
       },
-      final: { norm: { epsilon: 1e-6 } },
+      ...(final ? { final: { norm: { epsilon: 1e-6 } } } : {}),
       pooling: { kind: 'mean', normalize: true },
       dtypes: [dtype],
       units: new Map(),
@@ -92,6 +103,8 @@ export class RandomModel {
     this.#unit('embeddings', [
       this.#table('tokens', vocabularySize, h),
       this.#table('positions', positions, h),
+      ...(types === undefined ? [] : [this.#table('types', types, h)]),
+      ...(embeddingNorm ? this.#norm('norm', h) : []),
     ])
     for (let k = 0; k < layers; k++) {
       this.#unit(`layer.${k}`, [
@@ -103,7 +116,9 @@ export class RandomModel {
         ...this.#linear('mlp.down', h, innerSize),
       ])
     }
-    this.#unit('final', this.#norm('norm', h))
+    if (final) {
+      this.#unit('final', this.#norm('norm', h))
+    }
   }
 
   readonly weights: WeightSource = (unit) => this.#weights.get(unit) ?? new Map()
@@ -114,21 +129,22 @@ export class RandomModel {
 
   #vector(name: string, size: number, around: number): DescribedTensor {
     const values = this.random.values(size, 0.5, around)
-    return { name, shape: [size], stored: [size], values, f32: true }
+    return { name, shape: [size], stored: [size], values, dtype: 'f32' }
   }
 
   #linear(name: string, out: number, columns: number): DescribedTensor[] {
     const values = this.random.values(out * columns, 1.5 / Math.sqrt(columns))
     const stored = [out, storedColumns(columns, this.dtype)]
     return [
-      { name: `${name}.weight`, shape: [out, columns], stored, values, f32: false },
+      { name: `${name}.weight`, shape: [out, columns], stored, values, dtype: this.dtype },
       this.#vector(`${name}.bias`, out, 0),
     ]
   }
 
   #table(name: string, rows: number, columns: number): DescribedTensor {
     const shape = [rows, columns]
-    return { name, shape, stored: shape, values: this.random.values(rows * columns, 1), f32: false }
+    const dtype = shardDtype('embeddings', this.dtype)
+    return { name, shape, stored: shape, values: this.random.values(rows * columns, 1), dtype }
   }
 
   #unit(unit: string, described: readonly DescribedTensor[]): void {
@@ -136,18 +152,31 @@ export class RandomModel {
     const chunks: Uint8Array[] = []
     const weights = new Map<string, Float64Array>()
     let offset = 0
-    for (const { name, shape, stored, values, f32 } of described) {
-      const halves = !f32 && this.dtype === 'f16'
-      weights.set(name, halves ? Float64Array.from(toHalves(values), halfToNumber) : values)
-      const padded = pad(values, shape, stored)
-      const typed = halves ? toHalves(padded) : Float32Array.from(padded)
+    const write = (name: string, dtype: string, shape: readonly number[], typed: ArrayBufferView) => {
       const bytes = typed.byteLength
       const end = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
       const chunk = new Uint8Array(end)
-      chunk.set(new Uint8Array(typed.buffer))
+      chunk.set(new Uint8Array(typed.buffer, typed.byteOffset, bytes))
       chunks.push(chunk)
-      tensors.push({ name, dtype: halves ? 'F16' : 'F32', shape: stored, offset, bytes })
+      tensors.push({ name, dtype, shape, offset, bytes })
       offset += end
+    }
+    for (const { name, shape, stored, values, dtype } of described) {
+      const padded = pad(values, shape, stored)
+      if (dtype === 'f32') {
+        weights.set(name, values)
+        write(name, 'F32', stored, Float32Array.from(padded))
+      } else if (dtype === 'f16') {
+        weights.set(name, Float64Array.from(toHalves(values), halfToNumber))
+        write(name, 'F16', stored, toHalves(padded))
+      } else {
+        const { quants, scales, decoded } = quantise(padded, dtype)
+        const [out = 0, columns = 0] = stored
+        weights.set(name, unpad(decoded, shape, stored))
+        const bytes = columns / (dtype === 'q4' ? 2 : 1)
+        write(name, dtype === 'q4' ? 'U8' : 'I8', [out, bytes], quants)
+        write(`${name}.scales`, 'F16', [out, columns / 32], scales)
+      }
     }
     this.units.set(unit, { tensors, data: new Uint8Array(Buffer.concat(chunks)) })
     this.#weights.set(unit, weights)
@@ -160,6 +189,16 @@ function pad(values: Float64Array, shape: readonly number[], stored: readonly nu
   const result = new Float64Array(rows * stride)
   for (let r = 0; r < rows; r++) {
     result.set(values.subarray(r * columns, (r + 1) * columns), r * stride)
+  }
+  return result
+}
+
+function unpad(values: Float64Array, shape: readonly number[], stored: readonly number[]): Float64Array {
+  const [rows = 0, columns = 1] = shape
+  const stride = stored[1] ?? 1
+  const result = new Float64Array(rows * columns)
+  for (let r = 0; r < rows; r++) {
+    result.set(values.subarray(r * stride, r * stride + columns), r * columns)
   }
   return result
 }

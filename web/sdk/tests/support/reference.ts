@@ -1,5 +1,7 @@
 import type { Dtype, Manifest, Pooling } from '../../src/client/manifest'
+import type { Tensor } from '../../src/shards/safetensors'
 import { erfc } from './erfc'
+import { dequantise } from './quantise'
 import { readShard } from './store'
 import { widen } from './tensors'
 
@@ -17,10 +19,18 @@ export function shardWeights(manifest: Manifest, dtype: Dtype): WeightSource {
       const { header, data } = readShard(manifest, unit, dtype)
       weights = new Map(
         header.tensors
-          .filter(({ dtype: type }) => type !== 'U8')
+          .filter(({ name }) => !/^pad\.|\.scales$/.test(name))
           .map((tensor) => {
-            const columns = Number(header.metadata.get(`${tensor.name}.in`) ?? tensor.shape[1])
-            return [tensor.name, unpad(widen(tensor, data), tensor.shape, columns)]
+            const scales = header.tensors.find(({ name }) => name === `${tensor.name}.scales`)
+            const [out = 0, stored] = tensor.shape
+            const shape = scales === undefined ? [out, stored] : [out, (scales.shape[1] ?? 0) * 32]
+            const columns = Number(header.metadata.get(`${tensor.name}.in`) ?? stored)
+            const bytes = ({ offset, bytes }: Tensor) => data.slice(offset, offset + bytes)
+            const values =
+              scales === undefined
+                ? widen(tensor, data)
+                : dequantise(bytes(tensor), new Uint16Array(bytes(scales).buffer), quantised(tensor))
+            return [tensor.name, stored === undefined ? values : unpad(values, shape, columns)]
           }),
       )
       units.set(unit, weights)
@@ -29,7 +39,11 @@ export function shardWeights(manifest: Manifest, dtype: Dtype): WeightSource {
   }
 }
 
-function unpad(values: Float64Array, shape: readonly number[], columns: number): Float64Array {
+function quantised({ dtype }: Tensor): 'q8' | 'q4' {
+  return dtype === 'I8' ? 'q8' : 'q4'
+}
+
+function unpad(values: Float64Array, shape: readonly (number | undefined)[], columns: number): Float64Array {
   const [rows = 0, stored] = shape
   if (stored === undefined || stored === columns) {
     return values
@@ -53,16 +67,18 @@ export class Reference {
     const h = this.manifest.hiddenSize
     const embeddings = this.weights('embeddings')
     const [table, positions] = [get(embeddings, 'tokens'), get(embeddings, 'positions')]
+    const types = embeddings.get('types') ?? new Float64Array(h)
     const x = new Float64Array(tokens.length * h)
     let t = 0
     for (const length of lengths) {
       for (let p = 0; p < length; p++, t++) {
         for (let c = 0; c < h; c++) {
-          x[t * h + c] = at(table, at(tokens, t) * h + c) + at(positions, p * h + c)
+          x[t * h + c] = at(table, at(tokens, t) * h + c) + at(positions, p * h + c) + at(types, c)
         }
       }
     }
-    return x
+    const { norm } = this.manifest.embeddings
+    return norm === undefined ? x : this.#norm(embeddings, 'norm', x, norm.epsilon)
   }
 
   /** The output of layers `[from, to)`. */
@@ -74,9 +90,10 @@ export class Reference {
     return x
   }
 
-  /** The final LayerNorm. */
+  /** The final LayerNorm, where the model has one. */
   final(x: Float64Array): Float64Array {
-    return this.#norm(this.weights('final'), 'norm', x, this.manifest.final?.norm.epsilon ?? Number.NaN)
+    const { final } = this.manifest
+    return final === undefined ? x : this.#norm(this.weights('final'), 'norm', x, final.norm.epsilon)
   }
 
   pool(x: Float64Array, lengths: Int32Array, kind: Pooling, normalize: boolean): Float64Array[] {
@@ -98,13 +115,16 @@ export class Reference {
   #layer(k: number, x: Float64Array, lengths: Int32Array): Float64Array {
     const { hiddenSize: h, layer } = this.manifest
     const unit = this.weights(`layer.${k}`)
-    const { epsilon } = layer.norm
-    const qkv = linear(unit, 'attention.qkv', this.#norm(unit, 'attention.norm', x, epsilon), h, 3 * h)
+    const { order, epsilon } = layer.norm
+    const pre = (name: string, y: Float64Array) => (order === 'pre' ? this.#norm(unit, name, y, epsilon) : y)
+    const post = (name: string, y: Float64Array) =>
+      order === 'post' ? this.#norm(unit, name, y, epsilon) : y
+    const qkv = linear(unit, 'attention.qkv', pre('attention.norm', x), h, 3 * h)
     const attended = this.#attend(qkv, lengths, layer.attention.scales[k] ?? Number.NaN)
-    const y = add(x, linear(unit, 'attention.out', attended, h, h))
-    const inner = linear(unit, 'mlp.up', this.#norm(unit, 'mlp.norm', y, epsilon), h, layer.mlp.innerSize)
+    const y = post('attention.norm', add(x, linear(unit, 'attention.out', attended, h, h)))
+    const inner = linear(unit, 'mlp.up', pre('mlp.norm', y), h, layer.mlp.innerSize)
     const activated = inner.map(ACTIVATIONS[layer.mlp.activation])
-    return add(y, linear(unit, 'mlp.down', activated, layer.mlp.innerSize, h))
+    return post('mlp.norm', add(y, linear(unit, 'mlp.down', activated, layer.mlp.innerSize, h)))
   }
 
   #norm(unit: Weights, name: string, x: Float64Array, epsilon: number): Float64Array {
@@ -125,7 +145,7 @@ export class Reference {
 
   #attend(qkv: Float64Array, lengths: Int32Array, scale: number): Float64Array {
     const { hiddenSize: h, layer } = this.manifest
-    const { heads, headSize } = layer.attention
+    const { heads, headSize, mask } = layer.attention
     const result = new Float64Array(qkv.length / 3)
     let start = 0
     for (const length of lengths) {
@@ -133,7 +153,8 @@ export class Reference {
         const column = head * headSize
         for (let t = start; t < start + length; t++) {
           const scores: number[] = []
-          for (let s = start; s <= t; s++) {
+          const end = mask === 'causal' ? t + 1 : start + length
+          for (let s = start; s < end; s++) {
             let dot = 0
             for (let d = 0; d < headSize; d++) {
               dot += at(qkv, t * 3 * h + column + d) * at(qkv, s * 3 * h + h + column + d)

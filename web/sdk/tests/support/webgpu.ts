@@ -1,4 +1,5 @@
 import { create, globals } from 'webgpu'
+import { requestDevice } from '../../src/engine/gpu'
 
 const devices: GPUDevice[] = []
 
@@ -10,12 +11,19 @@ export function installWebGpu(): void {
 }
 
 /** A device that `destroyDevices` destroys; Dawn keeps the process alive otherwise. */
-export async function openDevice(): Promise<GPUDevice> {
+export async function openDevice(features: GPUFeatureName[] = []): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter()
-  const device = await adapter?.requestDevice()
+  const device = await adapter?.requestDevice({ requiredFeatures: features })
   if (device === undefined) {
     throw new Error('Dawn found no adapter.')
   }
+  devices.push(device)
+  return device
+}
+
+/** The device that the engine asks for, with all that the adapter offers. */
+export async function openBestDevice(): Promise<GPUDevice> {
+  const device = await requestDevice()
   devices.push(device)
   return device
 }

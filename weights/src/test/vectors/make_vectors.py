@@ -10,6 +10,7 @@ be accepted. Run it with numpy and safetensors installed; the same vectors come 
 import base64
 import hashlib
 import json
+import math
 import re
 import struct
 from pathlib import Path
@@ -236,19 +237,34 @@ LAYER = {
 }
 
 
+TABLES = {"tokens", "positions", "types"}
+KINDS = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
+
+
+def stored(name, values, dtype):
+    """The tensors, each a name, a dtype and an array, that stand for one of a unit's."""
+    if values.ndim == 1 or dtype == "f32":
+        return [(name, "F32", values)]
+    if name in TABLES:
+        return [(name, "F16", values.astype("<f2"))]
+    padded = numpy.pad(values, [(0, 0), (0, -values.shape[1] % 32)])
+    if dtype == "f16":
+        return [(name, "F16", padded.astype("<f2"))]
+    n, scales = naive(dtype, padded)
+    quants = n.astype("i1") if dtype == "q8" else packed(n)
+    return [(name, "I8" if dtype == "q8" else "U8", quants), (name + ".scales", "F16", scales)]
+
+
 def shard(tensors, dtype):
-    """A layer's shard after FORMAT.md; tensors are f32 arrays in the order of its table."""
+    """A unit's shard after FORMAT.md; tensors are f32 arrays in the order of its table."""
     metadata = {"format": "splitcompute.shard/1", "dtype": dtype}
     entries, data, pads = {}, b"", 0
     for name, values in tensors.items():
-        stored, kind = values, "F32"
-        if values.ndim == 2:
+        if values.ndim == 2 and name not in TABLES:
             metadata[name + ".in"] = str(values.shape[1])
-            if dtype == "f16":
-                stored = numpy.pad(values, [(0, 0), (0, -values.shape[1] % 32)]).astype("<f2")
-                kind = "F16"
-        begin, data = len(data), data + stored.tobytes()
-        entries[name] = entry(kind, list(stored.shape), begin, len(data))
+    for name, kind, array in (piece for item in tensors.items() for piece in stored(*item, dtype)):
+        begin, data = len(data), data + array.astype(KINDS[kind]).tobytes()
+        entries[name] = entry(kind, list(array.shape), begin, len(data))
         gap = -len(data) % 256
         if gap:
             entries[f"pad.{pads}"] = entry("U8", [gap], len(data), len(data) + gap)
@@ -290,8 +306,255 @@ def shard_vectors():
     }
 
 
+# ---------------------------------------------------------------- q8.json, q4.json
+
+
+LEAST = {"q8": -127, "q4": -8}
+MOST = {"q8": 127, "q4": 7}
+
+
+def naive(dtype, values):
+    """Quants [out, in] from LEAST to MOST and f16 scales, each from its block's largest value."""
+    blocks = values.astype("f8").reshape(len(values), -1, 32)
+    largest = numpy.take_along_axis(blocks, abs(blocks).argmax(-1, keepdims=True), -1)
+    # Without a minus the scale of zeros is -0.
+    scales = (largest / LEAST[dtype] if dtype == "q4" else abs(largest) / 127 + 0.0).astype("<f2") + numpy.float16(0)
+    divisor = numpy.where(scales == 0, 1, scales.astype("f8"))
+    n = numpy.clip(numpy.rint(blocks / divisor), LEAST[dtype], MOST[dtype]) * (scales != 0)
+    return n.reshape(values.shape).astype(int), scales[..., 0]
+
+
+def packed(n):
+    """q4: of the eight columns of a little-endian word, four in the low nibbles and four in the high ones."""
+    words = (n + 8).reshape(len(n), -1, 2, 4).astype("u1")
+    return (words[:, :, 0] | words[:, :, 1] << 4).reshape(len(n), -1)
+
+
+def decoded(n, scales):
+    """Exact in f32: a quant has 8 bits and a scale 11."""
+    return (n * numpy.repeat(scales.astype("f8"), 32, -1)).astype("<f4")
+
+
+def quant_vectors(dtype):
+    random = numpy.random.default_rng(4)
+    least, most = LEAST[dtype], MOST[dtype]
+
+    def quants(rows, columns):
+        n = random.integers(least, most + 1, (rows, columns))
+        n[:, ::32] = least  # so that the largest value gives the scale away
+        return n
+
+    def case(name, n, scales, columns, encodes=True):
+        values = decoded(n, scales)
+        stored = n.astype("i1") if dtype == "q8" else packed(n)
+        return {
+            "name": name, "rows": len(n), "columns": columns, "encodes": encodes,
+            "quants": encoded(stored.tobytes()), "scales": encoded(scales.tobytes()),
+            "decoded": [float_bits(v) for v in values[:, :columns].ravel()],
+        }
+
+    def scales(*values):
+        return numpy.array(values, "<f2").reshape(len(values), -1)
+
+    every = numpy.resize(numpy.arange(least, most + 1), (1, 256 if dtype == "q8" else 32))
+    every[:, ::32] = least
+    short = quants(3, 32)
+    short[:, 7:] = 0
+    long = quants(2, 64)
+    long[:, 40:] = 0
+    signs = scales(0.37, -0.37) if dtype == "q4" else scales(0.37, 1e-3)
+    exact = [
+        case("every quant", every, numpy.full((1, every.shape[1] // 32), 0.5, "<f2"), every.shape[1]),
+        case("two rows of two blocks", quants(2, 64), numpy.array([[0.01, 2], [300, 6e-5]], "<f2"), 64),
+        case("signs and sizes of scales", quants(2, 32), signs, 32),
+        case("a row of 7 columns", short, scales(1, 2, 3), 7),
+        case("a row of 40 columns", long, numpy.array([[0.1, 0.2], [0.3, 0.4]], "<f2"), 40),
+        case("a block of zeros", numpy.zeros((1, 32), int), scales(0), 32),
+        case("a scale of 0 decodes to zero", quants(1, 32), scales(0), 32, encodes=False),
+        case("a subnormal scale", quants(1, 32), scales(2.0**-24), 32),
+        case("a large scale", quants(1, 32), scales(65504 / (128 if dtype == "q8" else 8)), 32),
+    ]
+    bounded = []
+    for name, values in {
+        "normal": random.standard_normal((4, 64)),
+        "small": random.standard_normal((4, 32)) * 1e-3,
+        "heavy tails": random.standard_normal((4, 32)) ** 5,
+        "one column": numpy.eye(1, 32) * -3.3,
+        "all the same": numpy.full((1, 32), 0.7),
+        "one sign": abs(random.standard_normal((2, 32))),
+    }.items():
+        values = values.astype("<f4")
+        errors = []
+        for row in values.reshape(-1, 32):
+            n, scale = naive(dtype, row.reshape(1, 32))
+            errors.append(float(((row.astype("f8") - decoded(n, scale).astype("f8")[0]) ** 2).sum()))
+        bounded.append({
+            "name": name, "rows": len(values), "columns": values.shape[1],
+            "bits": [float_bits(v) for v in values.ravel()], "errorOfTheNaiveScale": errors,
+        })
+    return {"exact": exact, "bounded": bounded}
+
+
+# ---------------------------------------------------------------- canary.json
+
+
+def pcg32(n):
+    state = (n * 747796405 + 2891336453) % 2**32
+    word = ((state >> ((state >> 28) + 4)) ^ state) * 277803737 % 2**32
+    return (word >> 22) ^ word
+
+
+def canary_rows(seed, scale, rows, size):
+    unit = numpy.array([(pcg32((seed + i) % 2**32) >> 8) * 2.0**-23 - 1 for i in range(rows * size)], "f4")
+    return (unit * numpy.float32(scale)).astype("f4").reshape(rows, size)
+
+
+def layer_norm(x, tensors, name, epsilon):
+    centred = x - x.mean(-1, keepdims=True)
+    deviation = numpy.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+    return centred / deviation * tensors[name + ".weight"] + tensors[name + ".bias"]
+
+
+def linear(x, tensors, name):
+    return x @ tensors[name + ".weight"].T + tensors[name + ".bias"]
+
+
+ACTIVATIONS = {
+    "gelu_tanh": lambda x: 0.5 * x * (1 + numpy.tanh(numpy.sqrt(2 / numpy.pi) * (x + 0.044715 * x**3))),
+    "gelu_erf": lambda x: 0.5 * x * (1 + numpy.vectorize(math.erf)(x / numpy.sqrt(2))),
+    "relu": lambda x: numpy.maximum(x, 0),
+}
+
+
+def attention(x, tensors, layer):
+    heads, size = layer["attention"]["heads"], layer["attention"]["headSize"]
+    q, k, v = linear(x, tensors, "attention.qkv").reshape(len(x), 3, heads, size).transpose(1, 2, 0, 3)
+    scores = q @ k.transpose(0, 2, 1) * layer["attention"]["scales"][0]
+    if layer["attention"]["mask"] == "causal":
+        scores = scores + numpy.triu(numpy.full((len(x), len(x)), -numpy.inf), 1)
+    weights = numpy.exp(scores - scores.max(-1, keepdims=True))
+    context = (weights / weights.sum(-1, keepdims=True)) @ v
+    return linear(context.transpose(1, 0, 2).reshape(x.shape), tensors, "attention.out")
+
+
+def mlp(x, tensors, layer):
+    return linear(ACTIVATIONS[layer["mlp"]["activation"]](linear(x, tensors, "mlp.up")), tensors, "mlp.down")
+
+
+def run_unit(unit, model, tensors, tokens, x):
+    layer = model["layer"]
+    if unit == "embeddings":
+        x = tensors["tokens"][tokens] + tensors["positions"][: len(tokens)]
+        if "types" not in model["embeddings"]:
+            return x
+        return layer_norm(x + tensors["types"][0], tensors, "norm", model["embeddings"]["norm"]["epsilon"])
+    if unit == "final":
+        return layer_norm(x, tensors, "norm", model["final"]["norm"]["epsilon"])
+    if unit == "lm_head":
+        return x @ tensors["weight"].T
+    epsilon = layer["norm"]["epsilon"]
+    if layer["norm"]["order"] == "pre":
+        x = x + attention(layer_norm(x, tensors, "attention.norm", epsilon), tensors, layer)
+        return x + mlp(layer_norm(x, tensors, "mlp.norm", epsilon), tensors, layer)
+    x = layer_norm(x + attention(x, tensors, layer), tensors, "attention.norm", epsilon)
+    return layer_norm(x + mlp(x, tensors, layer), tensors, "mlp.norm", epsilon)
+
+
+def read_back(tensors, dtype):
+    """The unit's weights in f64 as a reader of the variant has them."""
+    weights = {}
+    for name, values in tensors.items():
+        pieces = stored(name, values, dtype)
+        if len(pieces) == 1:
+            array = pieces[0][2]
+        else:
+            n, scales = naive(dtype, numpy.pad(values, [(0, 0), (0, -values.shape[1] % 32)]))
+            array = decoded(n, scales)
+        weights[name] = array.astype("f8")[..., : values.shape[-1]]
+    return weights
+
+
+def canary_model(name, model, units):
+    vocabulary, hidden = model["vocabularySize"], model["hiddenSize"]
+    rows = min(8, model["maxTokens"])
+    tokens = [pcg32(j) % vocabulary for j in range(rows)]
+    given, described = None, []
+    for unit, tensors in units.items():
+        scale = numpy.float32(1 if given is None else numpy.sqrt((given**2).mean()))
+        variants = []
+        for dtype in ["f32", "f16", "q8", "q4"]:
+            answer = run_unit(unit, model, read_back(tensors, dtype), tokens, canary_rows(0, scale, rows, hidden).astype("f8"))[-1]
+            size = len(answer)
+            exact = [answer.mean(), numpy.sqrt((answer**2).sum()), *(answer[j * size // 16] for j in range(16))]
+            mean, norm, *elements = (float(str(numpy.float32(v))) for v in exact)
+            variants.append({
+                "dtype": dtype, "base64": encoded(shard(tensors, dtype)),
+                "canary": {"seed": 0, "scale": float(str(scale)), "mean": mean, "norm": norm, "elements": elements},
+            })
+        given = run_unit(unit, model, read_back(tensors, "f32"), tokens, given)
+        described.append({"name": unit, "variants": variants})
+    return {"name": name, **model, "tokens": tokens, "units": described}
+
+
+def canary_vectors():
+    random = numpy.random.default_rng(7)
+
+    def unit(shapes):
+        def values(name, shape):
+            if "norm" in name:
+                return random.uniform(0.5, 1.5, shape) * (1 if name.endswith("weight") else 0.3)
+            return random.standard_normal(shape) * 0.4
+        return {name: values(name, shape).astype("<f4") for name, shape in shapes.items()}
+
+    def layer(h, i):
+        sizes = {HIDDEN: h, 3 * HIDDEN: 3 * h, INNER: i}
+        return unit({name: [sizes[size] for size in shape] for name, shape in LAYER.items()})
+
+    decoder = {
+        "vocabularySize": 37, "hiddenSize": 40, "maxTokens": 16, "embeddings": {"positions": 16},
+        "layer": {
+            "norm": {"order": "pre", "epsilon": 1e-5},
+            "attention": {"heads": 5, "headSize": 8, "mask": "causal", "scales": [8**-0.5]},
+            "mlp": {"innerSize": 33, "activation": "gelu_tanh"},
+        },
+        "final": {"norm": {"epsilon": 1e-5}},
+    }
+    encoder = {
+        "vocabularySize": 11, "hiddenSize": 12, "maxTokens": 5,
+        "embeddings": {"positions": 5, "types": 2, "norm": {"epsilon": 1e-12}},
+        "layer": {
+            "norm": {"order": "post", "epsilon": 1e-12},
+            "attention": {"heads": 3, "headSize": 4, "mask": "bidirectional", "scales": [0.5]},
+            "mlp": {"innerSize": 70, "activation": "gelu_erf"},
+        },
+    }
+    return {
+        "pcg32": [[n, pcg32(n)] for n in [0, 1, 2, 3, 1000, 2**31 - 1, 2**31, 2**32 - 1]],
+        "rows": [
+            {"seed": seed, "scale": scale, "bits": [float_bits(v) for v in canary_rows(seed, scale, 1, 6).ravel()]}
+            for seed, scale in [(0, 1.0), (0, 0.3), (5, 123.456), (2**32 - 3, 1e-3)]
+        ],
+        "models": [
+            canary_model("decoder", decoder, {
+                "embeddings": unit({"tokens": [37, 40], "positions": [16, 40]}),
+                "layer.0": layer(40, 33),
+                "final": unit({"norm.weight": [40], "norm.bias": [40]}),
+                "lm_head": unit({"weight": [37, 40]}),
+            }),
+            canary_model("encoder of five tokens", encoder, {
+                "embeddings": unit({
+                    "tokens": [11, 12], "positions": [5, 12], "types": [2, 12], "norm.weight": [12], "norm.bias": [12]}),
+                "layer.0": layer(12, 70),
+            }),
+        ],
+    }
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     write("half.json", half_vectors())
     write("safetensors.json", {"accept": accepted(), "refuse": refused()})
     write("shard.json", shard_vectors())
+    write("q8.json", quant_vectors("q8"))
+    write("q4.json", quant_vectors("q4"))
+    write("canary.json", canary_vectors())

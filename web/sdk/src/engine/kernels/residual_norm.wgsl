@@ -5,84 +5,98 @@ struct Params {
   rows: u32,
   columns: u32,
   slices: u32,
-  // In floats, of each row.
+  // In vec4s, of each row.
   stride: u32,
   epsilon: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> norm_bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> hidden: array<f32>;
-@group(0) @binding(6) var<storage, read_write> normed: array<f32>;
+@group(0) @binding(1) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> norm_bias: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> hidden: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> normed: array<vec4<f32>>;
 
-// Columns of a lane that it keeps in registers; it reads those of wider rows again.
-const KEPT = 8u;
+// Elements of a lane that it keeps in registers; it reads those of wider rows again.
+const KEPT = 2u;
 
-var<workgroup> partial: array<f32, LANES>;
+var<workgroup> parts: array<f32, LANES>;
+var<workgroup> sums: array<f32, LANES / 16u>;
 
+// Over all lanes, in two steps: a tree would take a barrier for each level.
 fn total(lane: u32, value: f32) -> f32 {
-  partial[lane] = value;
+  parts[lane] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
-    if (lane < width) {
-      partial[lane] += partial[lane + width];
+  if (lane < LANES / 16u) {
+    var part = 0.0;
+    for (var i = 0u; i < 16u; i++) {
+      part += parts[i * (LANES / 16u) + lane];
     }
-    workgroupBarrier();
+    sums[lane] = part;
   }
-  let sum = partial[0];
   workgroupBarrier();
+  var sum = 0.0;
+  for (var i = 0u; i < LANES / 16u; i++) {
+    sum += sums[i];
+  }
   return sum;
+}
+
+// What pads a row is zero, and no part of its statistics.
+fn within(quad: u32, value: vec4<f32>) -> vec4<f32> {
+  let column = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+  return select(vec4<f32>(), value, column < vec4<u32>(params.columns));
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * params.stride;
   let count = f32(params.columns);
-  var kept: array<f32, KEPT>;
+  let one = vec4<f32>(1.0);
+  var kept: array<vec4<f32>, KEPT>;
   var sum = 0.0;
-  for (var i = 0u; lane + i * LANES < params.columns; i++) {
-    let c = lane + i * LANES;
-    var value = hidden[row + c];
+  for (var i = 0u; lane + i * LANES < params.stride; i++) {
+    let quad = lane + i * LANES;
+    var value = hidden[row + quad];
     if (params.slices > 0u) {
-      value += bias[c];
-      for (var slice = 0u; slice < params.slices; slice++) {
-        value += partials[(slice * params.rows + group.x) * params.stride + c];
+      value = within(quad, value + bias[quad] + sum_of_slices(row + quad, params.rows * params.stride));
+      if (!POST || i >= KEPT) {
+        hidden[row + quad] = value;
       }
-      hidden[row + c] = value;
     }
     if (i < KEPT) {
       kept[i] = value;
     }
-    sum += value;
+    sum += dot(value, one);
   }
   let mean = total(lane, sum) / count;
-  var squares = 0.0;
-  for (var i = 0u; lane + i * LANES < params.columns; i++) {
-    var value = 0.0;
+  var square = 0.0;
+  for (var i = 0u; lane + i * LANES < params.stride; i++) {
+    let quad = lane + i * LANES;
+    var value = vec4<f32>();
     if (i < KEPT) {
       value = kept[i];
     } else {
-      value = hidden[row + lane + i * LANES];
+      value = hidden[row + quad];
     }
-    squares += (value - mean) * (value - mean);
+    let distance = within(quad, value - mean);
+    square += dot(distance, distance);
   }
-  let factor = 1.0 / sqrt(total(lane, squares) / count + params.epsilon);
-  for (var i = 0u; lane + i * LANES < params.columns; i++) {
-    let c = lane + i * LANES;
-    var value = 0.0;
+  let factor = 1.0 / sqrt(total(lane, square) / count + params.epsilon);
+  for (var i = 0u; lane + i * LANES < params.stride; i++) {
+    let quad = lane + i * LANES;
+    var value = vec4<f32>();
     if (i < KEPT) {
       value = kept[i];
     } else {
-      value = hidden[row + c];
+      value = hidden[row + quad];
     }
-    let result = (value - mean) * factor * weight[c] + norm_bias[c];
+    let result = within(quad, (value - mean) * factor * weight[quad] + norm_bias[quad]);
     if (POST) {
-      hidden[row + c] = result;
+      hidden[row + quad] = result;
     } else {
-      normed[row + c] = result;
+      normed[row + quad] = result;
     }
   }
 }

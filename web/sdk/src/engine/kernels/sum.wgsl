@@ -3,25 +3,27 @@ struct Params {
   rows: u32,
   columns: u32,
   slices: u32,
-  // In floats, of each row of slices and output.
+  // In vec4s, of each row of slices and output.
   stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+@group(0) @binding(1) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let column = group.x * 128u + lane;
-  let row = group.y;
-  if (column >= params.columns) {
+  let quad = group.x * 64u + lane;
+  if (quad >= params.stride) {
     return;
   }
-  var sum = 0.0;
-  for (var slice = 0u; slice < params.slices; slice++) {
-    sum += partials[(slice * params.rows + row) * params.stride + column];
-  }
-  output[row * params.stride + column] = activate(sum + bias[column]);
+  let at = group.y * params.stride + quad;
+  let sum = sum_of_slices(at, params.rows * params.stride) + bias[quad];
+  // What pads a row stays zero.
+  output[at] = select(
+    vec4<f32>(),
+    vec4<f32>(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w)),
+    vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.columns),
+  );
 }

@@ -1,27 +1,26 @@
 package io.splitcompute.infra;
 
+import java.nio.file.Path;
 import software.amazon.awscdk.App;
-import software.amazon.awscdk.StackProps;
-import software.amazon.awscdk.Tags;
 
-/**
- * The CDK application. The context value {@code siteOrigin} names the origin whose pages may read
- * shards, {@code https://example.org} say.
- */
+/** The CDK application. {@link Settings} tells which context values it reads. */
 public final class SplitComputeApp {
+
+  private static final int USAGE = 2;
+
   private SplitComputeApp() {}
 
   public static void main(String[] arguments) {
     App app = new App();
-    Object siteOrigin = app.getNode().tryGetContext("siteOrigin");
-    if (!(siteOrigin instanceof String origin) || !origin.startsWith("https://")) {
-      System.err.println(
-          "splitcompute: name the site's origin: cdk deploy --context siteOrigin=https://...");
-      System.exit(2);
+    Settings settings;
+    try {
+      settings = Settings.of(app.getNode()::tryGetContext, Path.of(".."));
+    } catch (IllegalArgumentException notValid) {
+      System.err.println("splitcompute: " + notValid.getMessage());
+      System.exit(USAGE);
       return;
     }
-    new StorageStack(app, "SplitComputeStorage", StackProps.builder().build(), origin);
-    Tags.of(app).add("project", "splitcompute");
+    Stacks.in(app, settings);
     app.synth();
   }
 }

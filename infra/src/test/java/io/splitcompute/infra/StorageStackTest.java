@@ -4,8 +4,6 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import software.amazon.awscdk.App;
-import software.amazon.awscdk.StackProps;
 import software.amazon.awscdk.assertions.Match;
 import software.amazon.awscdk.assertions.Template;
 
@@ -18,10 +16,7 @@ final class StorageStackTest {
 
   @BeforeAll
   static void synthesise() {
-    StorageStack stack =
-        new StorageStack(
-            new App(), "Storage", StackProps.builder().build(), "https://site.example");
-    template = Template.fromStack(stack);
+    template = Synthesised.with(HeadHost.LAMBDA).template("Storage");
   }
 
   @Test

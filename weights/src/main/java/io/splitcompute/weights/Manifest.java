@@ -14,13 +14,15 @@ import org.jspecify.annotations.Nullable;
  * @param hiddenSize elements of a token's activations
  * @param vocabularySize number of token ids
  * @param maxTokens most tokens of one input
+ * @param truncateTokens what a text is cut to, special tokens included; null where too long a text
+ *     is refused
  * @param embeddings sizes of the embedding tables
  * @param layer what each layer computes
- * @param finalNorm the LayerNorm behind the last layer
+ * @param finalNorm the LayerNorm behind the last layer, or null where there is none
  * @param pooling how the model's embeddings are made
  * @param dtypes the variants that every unit has
- * @param units {@code embeddings}, {@code layer.0} to {@code layer.<n-1>}, {@code final}, {@code
- *     lm_head}
+ * @param units {@code embeddings}, {@code layer.0} to {@code layer.<n-1>}, {@code final} if there
+ *     is a {@code finalNorm}, {@code lm_head} if the model has one
  * @param tokenizer the tokenizer's shard, or null for a model of token ids alone
  */
 public record Manifest(
@@ -30,9 +32,10 @@ public record Manifest(
     int hiddenSize,
     int vocabularySize,
     int maxTokens,
+    @Nullable Integer truncateTokens,
     Embeddings embeddings,
     Layer layer,
-    FinalNorm finalNorm,
+    @Nullable LayerNorm finalNorm,
     Pooling pooling,
     List<String> dtypes,
     List<Unit> units,
@@ -54,8 +57,15 @@ public record Manifest(
 
   /**
    * @param positions rows of the position table
+   * @param types rows of the table of token types, or null where there is none
+   * @param norm the LayerNorm over the sum of the tables, or null where there is none
    */
-  public record Embeddings(int positions) {}
+  public record Embeddings(int positions, @Nullable Integer types, @Nullable LayerNorm norm) {}
+
+  /**
+   * @param epsilon what is added to the variance
+   */
+  public record LayerNorm(double epsilon) {}
 
   /**
    * @param norm where LayerNorm stands
@@ -73,7 +83,9 @@ public record Manifest(
   /** Where LayerNorm stands in a layer. */
   public enum NormOrder {
     /** {@code x += attention(norm(x)); x += mlp(norm(x))}. */
-    PRE
+    PRE,
+    /** {@code x = norm(x + attention(x)); x = norm(x + mlp(x))}. */
+    POST
   }
 
   /**
@@ -91,7 +103,9 @@ public record Manifest(
   /** Which tokens a token sees. */
   public enum Mask {
     /** Itself and those before it. */
-    CAUSAL
+    CAUSAL,
+    /** Its whole sequence. */
+    BIDIRECTIONAL
   }
 
   /**
@@ -109,11 +123,6 @@ public record Manifest(
     /** {@code max(0, x)}. */
     RELU
   }
-
-  /**
-   * @param epsilon what is added to the variance
-   */
-  public record FinalNorm(double epsilon) {}
 
   /**
    * @param kind how a sequence's hidden states become one vector
@@ -154,10 +163,16 @@ public record Manifest(
    * @param sha256 of the shard's bytes, lower-case hex
    * @param bytes length of the shard
    * @param parts what it is downloaded in
+   * @param canary how a device proves the unit, or null where it cannot; a tokenizer has none
    */
-  public record Shard(String sha256, long bytes, List<Part> parts) {
+  public record Shard(String sha256, long bytes, List<Part> parts, @Nullable Canary canary) {
     public Shard {
       parts = List.copyOf(parts);
+    }
+
+    /** The same shard with a canary. */
+    public Shard with(Canary canary) {
+      return new Shard(sha256, bytes, parts, canary);
     }
   }
 
@@ -169,14 +184,40 @@ public record Manifest(
   public record Part(long offset, long bytes, String sha256) {}
 
   /**
+   * An input with a known answer.
+   *
+   * @param seed of the input, an unsigned 32-bit number
+   * @param scale what the input's elements are multiplied by
+   * @param mean of the answer's elements
+   * @param norm of the answer, L2
+   * @param elements sixteen of the answer's elements, evenly spaced
+   */
+  public record Canary(long seed, float scale, float mean, float norm, List<Float> elements) {
+
+    /** Number of {@link #elements}. */
+    public static final int ELEMENTS = 16;
+
+    public Canary {
+      elements = List.copyOf(elements);
+    }
+  }
+
+  /**
    * @throws IllegalArgumentException with what is wrong, if the manifest is not consistent
    */
   public Manifest {
     dtypes = List.copyOf(dtypes);
     units = List.copyOf(units);
     ManifestCheck.requireConsistent(
-        layers, hiddenSize, vocabularySize, maxTokens, embeddings, layer, finalNorm);
-    ManifestCheck.requireComplete(layers, dtypes, units);
+        layers,
+        hiddenSize,
+        vocabularySize,
+        maxTokens,
+        truncateTokens,
+        embeddings,
+        layer,
+        finalNorm);
+    ManifestCheck.requireComplete(layers, finalNorm != null, dtypes, units);
     if (tokenizer != null) {
       ManifestCheck.requireShard("the tokenizer", tokenizer);
     }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /** What must hold in every manifest. */
 final class ManifestCheck {
@@ -13,6 +14,8 @@ final class ManifestCheck {
   /** Integers up to here are exact where the tail runs. */
   private static final long MAX_BYTES = (1L << 53) - 1;
 
+  private static final long MAX_SEED = 0xffff_ffffL;
+
   private ManifestCheck() {}
 
   static void requireConsistent(
@@ -20,14 +23,18 @@ final class ManifestCheck {
       int hiddenSize,
       int vocabularySize,
       int maxTokens,
+      @Nullable Integer truncateTokens,
       Manifest.Embeddings embeddings,
       Manifest.Layer layer,
-      Manifest.FinalNorm finalNorm) {
+      Manifest.@Nullable LayerNorm finalNorm) {
     positive("layers", layers);
     positive("hiddenSize", hiddenSize);
     positive("vocabularySize", vocabularySize);
     positive("maxTokens", maxTokens);
     positive("embeddings.positions", embeddings.positions());
+    if (embeddings.types() != null) {
+      positive("embeddings.types", embeddings.types());
+    }
     positive("layer.mlp.innerSize", layer.mlp().innerSize());
     Manifest.Attention attention = layer.attention();
     positive("layer.attention.heads", attention.heads());
@@ -41,10 +48,20 @@ final class ManifestCheck {
     }
     require(maxTokens <= embeddings.positions(), "maxTokens is beyond embeddings.positions");
     epsilon("layer.norm.epsilon", layer.norm().epsilon());
-    epsilon("final.norm.epsilon", finalNorm.epsilon());
+    if (truncateTokens != null) {
+      positive("truncateTokens", truncateTokens);
+      require(truncateTokens <= maxTokens, "truncateTokens is beyond maxTokens");
+    }
+    if (embeddings.norm() != null) {
+      epsilon("embeddings.norm.epsilon", embeddings.norm().epsilon());
+    }
+    if (finalNorm != null) {
+      epsilon("final.norm.epsilon", finalNorm.epsilon());
+    }
   }
 
-  static void requireComplete(int layers, List<String> dtypes, List<Manifest.Unit> units) {
+  static void requireComplete(
+      int layers, boolean finalNorm, List<String> dtypes, List<Manifest.Unit> units) {
     require(!dtypes.isEmpty(), "dtypes is empty");
     require(new HashSet<>(dtypes).size() == dtypes.size(), "dtypes names one twice");
     List<String> expected = new ArrayList<>();
@@ -52,11 +69,17 @@ final class ManifestCheck {
     for (int i = 0; i < layers && i <= units.size(); i++) {
       expected.add(Manifest.layerUnit(i));
     }
-    expected.add(Manifest.FINAL);
-    expected.add(Manifest.LM_HEAD);
+    if (finalNorm) {
+      expected.add(Manifest.FINAL);
+    }
+    List<String> names = units.stream().map(Manifest.Unit::name).toList();
+    if (names.contains(Manifest.LM_HEAD)) {
+      expected.add(Manifest.LM_HEAD);
+    }
     require(
-        units.stream().map(Manifest.Unit::name).toList().equals(expected),
-        "units must be embeddings, layer.0 to layer." + (layers - 1) + ", final and lm_head");
+        names.equals(expected),
+        "units must be embeddings, layer.0 to layer.%d, %s and lm_head if the model has one"
+            .formatted(layers - 1, finalNorm ? "final" : "no final"));
     for (Manifest.Unit unit : units) {
       require(
           unit.variants().keySet().equals(new HashSet<>(dtypes)),
@@ -78,6 +101,27 @@ final class ManifestCheck {
       at += part.bytes();
     }
     require(at == shard.bytes() && at > 0, what + " has parts that are not the whole of it");
+    if (shard.canary() != null) {
+      requireCanary(what, shard.canary());
+    }
+  }
+
+  private static void requireCanary(String what, Manifest.Canary canary) {
+    require(
+        canary.seed() >= 0 && canary.seed() <= MAX_SEED,
+        what + " has a canary whose seed has not 32 bits");
+    require(
+        Float.isFinite(canary.scale()) && canary.scale() > 0,
+        what + " has a canary whose scale is not positive");
+    require(
+        canary.elements().size() == Manifest.Canary.ELEMENTS,
+        what + " has a canary without its " + Manifest.Canary.ELEMENTS + " elements");
+    require(
+        Float.isFinite(canary.mean())
+            && Float.isFinite(canary.norm())
+            && canary.norm() >= 0
+            && canary.elements().stream().allMatch(Float::isFinite),
+        what + " has a canary with an answer that none can be");
   }
 
   private static void positive(String name, int value) {

@@ -62,15 +62,27 @@ final class ManifestReader {
         integer(root, "hiddenSize"),
         integer(root, "vocabularySize"),
         integer(root, "maxTokens"),
-        new Manifest.Embeddings(integer(root.path("embeddings"), "positions")),
+        root.has("truncateTokens") ? integer(root, "truncateTokens") : null,
+        embeddings(root.path("embeddings")),
         layer(root.path("layer")),
-        new Manifest.FinalNorm(number(root.path("final").path("norm"), "epsilon")),
+        root.has("final") ? norm(root.path("final")) : null,
         new Manifest.Pooling(
             choice(root.path("pooling"), "kind", Manifest.Pooling.Kind.class),
             bool(root.path("pooling"), "normalize")),
         dtypes,
         units,
         root.has("tokenizer") ? shard(root.path("tokenizer")) : null);
+  }
+
+  private static Manifest.Embeddings embeddings(JsonNode node) {
+    return new Manifest.Embeddings(
+        integer(node, "positions"),
+        node.has("types") ? integer(node, "types") : null,
+        node.has("norm") ? norm(node) : null);
+  }
+
+  private static Manifest.LayerNorm norm(JsonNode node) {
+    return new Manifest.LayerNorm(number(node.path("norm"), "epsilon"));
   }
 
   private static Manifest.Layer layer(JsonNode node) {
@@ -108,7 +120,25 @@ final class ManifestReader {
       parts.add(
           new Manifest.Part(count(part, "offset"), count(part, "bytes"), text(part, "sha256")));
     }
-    return new Manifest.Shard(text(node, "sha256"), count(node, "bytes"), parts);
+    return new Manifest.Shard(
+        text(node, "sha256"),
+        count(node, "bytes"),
+        parts,
+        node.has("canary") ? canary(node.path("canary")) : null);
+  }
+
+  private static Manifest.Canary canary(JsonNode node) {
+    List<Float> elements = new ArrayList<>();
+    for (JsonNode element : list(node, "elements")) {
+      require(element.isNumber(), "elements");
+      elements.add(element.floatValue());
+    }
+    return new Manifest.Canary(
+        count(node, "seed"),
+        (float) number(node, "scale"),
+        (float) number(node, "mean"),
+        (float) number(node, "norm"),
+        elements);
   }
 
   private static <E extends Enum<E>> E choice(JsonNode node, String member, Class<E> choices) {

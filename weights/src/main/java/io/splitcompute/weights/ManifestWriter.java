@@ -1,6 +1,7 @@
 package io.splitcompute.weights;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamWriteFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -9,7 +10,10 @@ import java.util.Locale;
 /** Writes a manifest, always the same way: its bytes make the revision. */
 final class ManifestWriter {
 
-  private static final JsonMapper MAPPER = new JsonMapper();
+  // Jackson's own way to write a float or double, in the fewest digits that give it back: the JDK's
+  // wrote others before its release 19, and a manifest's bytes are its revision.
+  private static final JsonMapper MAPPER =
+      JsonMapper.builder().enable(StreamWriteFeature.USE_FAST_DOUBLE_WRITER).build();
 
   private ManifestWriter() {}
 
@@ -22,9 +26,14 @@ final class ManifestWriter {
     root.put("hiddenSize", manifest.hiddenSize());
     root.put("vocabularySize", manifest.vocabularySize());
     root.put("maxTokens", manifest.maxTokens());
-    root.putObject("embeddings").put("positions", manifest.embeddings().positions());
+    if (manifest.truncateTokens() != null) {
+      root.put("truncateTokens", manifest.truncateTokens());
+    }
+    writeEmbeddings(root.putObject("embeddings"), manifest.embeddings());
     writeLayer(root.putObject("layer"), manifest.layer());
-    root.putObject("final").putObject("norm").put("epsilon", manifest.finalNorm().epsilon());
+    if (manifest.finalNorm() != null) {
+      writeNorm(root.putObject("final"), manifest.finalNorm());
+    }
     root.putObject("pooling")
         .put("kind", word(manifest.pooling().kind()))
         .put("normalize", manifest.pooling().normalize());
@@ -47,6 +56,20 @@ final class ManifestWriter {
     } catch (JsonProcessingException impossible) {
       throw new IllegalStateException(impossible);
     }
+  }
+
+  private static void writeEmbeddings(ObjectNode node, Manifest.Embeddings embeddings) {
+    node.put("positions", embeddings.positions());
+    if (embeddings.types() != null) {
+      node.put("types", embeddings.types());
+    }
+    if (embeddings.norm() != null) {
+      writeNorm(node, embeddings.norm());
+    }
+  }
+
+  private static void writeNorm(ObjectNode node, Manifest.LayerNorm norm) {
+    node.putObject("norm").put("epsilon", norm.epsilon());
   }
 
   private static void writeLayer(ObjectNode node, Manifest.Layer layer) {
@@ -76,6 +99,18 @@ final class ManifestWriter {
           .put("bytes", part.bytes())
           .put("sha256", part.sha256());
     }
+    if (shard.canary() != null) {
+      writeCanary(node.putObject("canary"), shard.canary());
+    }
+  }
+
+  private static void writeCanary(ObjectNode node, Manifest.Canary canary) {
+    node.put("seed", canary.seed());
+    node.put("scale", canary.scale());
+    node.put("mean", canary.mean());
+    node.put("norm", canary.norm());
+    ArrayNode elements = node.putArray("elements");
+    canary.elements().forEach(elements::add);
   }
 
   /** A choice as it stands in JSON: {@code GELU_TANH} is {@code gelu_tanh}. */

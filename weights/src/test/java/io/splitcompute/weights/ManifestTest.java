@@ -3,6 +3,7 @@ package io.splitcompute.weights;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -54,6 +55,36 @@ class ManifestTest {
     return manifest;
   }
 
+  /** An encoder as FORMAT.md describes it: no final LayerNorm, no output matrix. */
+  private static ObjectNode encoder() throws IOException {
+    ObjectNode manifest = example().put("family", "bert").put("truncateTokens", 4);
+    manifest.remove("final");
+    ArrayNode units = (ArrayNode) manifest.get("units");
+    units.remove(4);
+    units.remove(3);
+    ObjectNode embeddings = (ObjectNode) manifest.get("embeddings");
+    embeddings.put("types", 2).putObject("norm").put("epsilon", 1e-12);
+    ((ObjectNode) manifest.at("/layer/norm")).put("order", "post");
+    ((ObjectNode) manifest.at("/layer/attention")).put("mask", "bidirectional");
+    ((ObjectNode) units.at("/1/variants/f16")).set("canary", canary());
+    return manifest;
+  }
+
+  private static ObjectNode canary() {
+    ObjectNode canary =
+        MAPPER
+            .createObjectNode()
+            .put("seed", 0xffff_ffffL)
+            .put("scale", Float.MIN_NORMAL)
+            .put("mean", -0.1f)
+            .put("norm", 0f);
+    ArrayNode elements = canary.putArray("elements");
+    for (int i = 0; i < Manifest.Canary.ELEMENTS; i++) {
+      elements.add(0.3f * i);
+    }
+    return canary;
+  }
+
   private static ObjectNode shard() {
     ObjectNode shard = MAPPER.createObjectNode().put("sha256", HASH).put("bytes", 300);
     ArrayNode parts = shard.putArray("parts");
@@ -85,13 +116,57 @@ class ManifestTest {
             new Manifest.Attention(2, 3, Manifest.Mask.CAUSAL, List.of(0.5, 0.25)),
             new Manifest.Mlp(7, Manifest.Activation.GELU_TANH)),
         manifest.layer());
-    assertEquals(new Manifest.FinalNorm(1e-5), manifest.finalNorm());
+    assertEquals(new Manifest.LayerNorm(1e-5), manifest.finalNorm());
     assertEquals(new Manifest.Pooling(Manifest.Pooling.Kind.MEAN, true), manifest.pooling());
     assertEquals(List.of("f32", "f16"), manifest.dtypes());
     assertEquals(
         new Manifest.Part(200, 100, HASH), manifest.unit("layer.1").variant("f16").parts().get(1));
     assertTrue(manifest.namesShard(HASH));
     assertFalse(manifest.namesShard("f".repeat(64)));
+  }
+
+  @Test
+  void shouldReadAnEncoder() throws Exception {
+    Manifest manifest = parse(encoder());
+
+    assertEquals(4, manifest.truncateTokens());
+    assertEquals(
+        new Manifest.Embeddings(5, 2, new Manifest.LayerNorm(1e-12)), manifest.embeddings());
+    assertEquals(Manifest.NormOrder.POST, manifest.layer().norm().order());
+    assertEquals(Manifest.Mask.BIDIRECTIONAL, manifest.layer().attention().mask());
+    assertNull(manifest.finalNorm());
+    assertEquals("layer.1", manifest.units().get(manifest.units().size() - 1).name());
+    Manifest.Canary canary = manifest.unit("layer.0").variant("f16").canary();
+    assertNotNull(canary);
+    assertEquals(0xffff_ffffL, canary.seed());
+    assertEquals(Float.MIN_NORMAL, canary.scale());
+    assertEquals(List.of(-0.1f, 0f), List.of(canary.mean(), canary.norm()));
+    assertEquals(0.3f * 15, canary.elements().get(15));
+    assertNull(manifest.unit("layer.0").variant("f32").canary());
+    assertArrayEquals(manifest.bytes(), Manifest.parse(manifest.bytes()).bytes());
+  }
+
+  @Test
+  void shouldDoWithoutAnOutputMatrixBehindAFinalNorm() throws Exception {
+    ObjectNode json = example();
+    ((ArrayNode) json.get("units")).remove(4);
+
+    assertEquals("final", parse(json).units().get(3).name());
+  }
+
+  /** The JDK wrote more digits than these before its release 19. */
+  @Test
+  void shouldWriteNumbersInTheFewestDigitsOnEveryJdk() throws Exception {
+    ObjectNode json = encoder();
+    ((ObjectNode) json.at("/layer/attention"))
+        .putArray("scales")
+        .add(Double.parseDouble("2e23"))
+        .add(0.5);
+
+    String written = new String(parse(json).bytes(), StandardCharsets.UTF_8);
+
+    assertTrue(written.contains("\"scales\":[2.0E23,0.5]"), written);
+    assertTrue(written.contains("\"scale\":1.1754944E-38,"), written);
   }
 
   @Test
@@ -146,7 +221,7 @@ class ManifestTest {
         "/vocabularySize | 0 | vocabularySize must be positive",
         "/maxTokens | 6 | maxTokens is beyond",
         "/embeddings/positions | 0 | embeddings.positions must be positive",
-        "/layer/norm/order | \"post\" | unknown value 'post'",
+        "/layer/norm/order | \"sandwich\" | unknown value 'sandwich'",
         "/layer/norm/order | \"PRE\" | unknown value 'PRE'",
         "/layer/norm/epsilon | 1 | layer.norm.epsilon",
         "/layer/norm/epsilon | -1 | layer.norm.epsilon",
@@ -180,7 +255,41 @@ class ManifestTest {
         "/tokenizer | null | 'parts'",
       })
   void shouldRefuse(String pointer, String value, String why) throws Exception {
-    ObjectNode json = example();
+    assertRefused(example(), pointer, value, why);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "/truncateTokens | 0 | truncateTokens must be positive",
+        "/truncateTokens | 6 | truncateTokens is beyond maxTokens",
+        "/truncateTokens | null | 'truncateTokens'",
+        "/embeddings/types | 0 | embeddings.types must be positive",
+        "/embeddings/types | \"2\" | 'types'",
+        "/embeddings/norm | null | 'epsilon'",
+        "/embeddings/norm/epsilon | 1 | embeddings.norm.epsilon",
+        "/units/2/name | \"lm_head\" | layer.0 to layer.1, no final and lm_head if",
+        "/units/2/name | \"final\" | layer.0 to layer.1, no final and lm_head if",
+        "/units/1/variants/f16/canary | 1 | 'elements'",
+        "/units/1/variants/f16/canary/seed | -1 | seed has not 32 bits",
+        "/units/1/variants/f16/canary/seed | 4294967296 | seed has not 32 bits",
+        "/units/1/variants/f16/canary/seed | 0.5 | 'seed'",
+        "/units/1/variants/f16/canary/scale | 0 | scale is not positive",
+        "/units/1/variants/f16/canary/scale | 1e39 | scale is not positive",
+        "/units/1/variants/f16/canary/mean | 1e39 | none can be",
+        "/units/1/variants/f16/canary/norm | -1 | none can be",
+        "/units/1/variants/f16/canary/elements | [1] | without its 16 elements",
+        "/units/1/variants/f16/canary/elements/3 | -1e39 | none can be",
+        "/units/1/variants/f16/canary/elements/3 | null | 'elements'",
+      })
+  void shouldRefuseAsAnEncoder(String pointer, String value, String why) throws Exception {
+    assertRefused(encoder(), pointer, value, why);
+  }
+
+  private static void assertRefused(ObjectNode json, String pointer, String value, String why)
+      throws IOException {
     int slash = pointer.lastIndexOf('/');
     JsonNode parent = json.at(pointer.substring(0, slash));
     String member = pointer.substring(slash + 1);

@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 
-/** A GPT-2 checkpoint of two layers with sizes that are multiples of nothing, to be made worse. */
+/** A checkpoint of two layers with sizes that are multiples of nothing, to be made worse. */
 public final class TestCheckpoint {
 
   public static final int LAYERS = 2;
@@ -34,7 +34,66 @@ public final class TestCheckpoint {
 
   private record Content(List<Long> shape, float[] values) {}
 
+  /** A GPT-2. */
   public TestCheckpoint() {
+    this(Family.GPT2);
+  }
+
+  /** A BERT with tensor names as the hub's encoders have them. */
+  public static TestCheckpoint bert() {
+    return new TestCheckpoint(Family.BERT);
+  }
+
+  private enum Family {
+    GPT2,
+    BERT
+  }
+
+  private TestCheckpoint(Family family) {
+    switch (family) {
+      case GPT2 -> makeGpt2();
+      case BERT -> makeBert();
+    }
+  }
+
+  private void makeBert() {
+    config
+        .put("model_type", "bert")
+        .put("num_hidden_layers", LAYERS)
+        .put("hidden_size", HIDDEN)
+        .put("num_attention_heads", 2)
+        .put("intermediate_size", INNER)
+        .put("vocab_size", VOCABULARY)
+        .put("max_position_embeddings", POSITIONS);
+    random("embeddings.word_embeddings.weight", VOCABULARY, HIDDEN);
+    random("embeddings.position_embeddings.weight", POSITIONS, HIDDEN);
+    random("embeddings.token_type_embeddings.weight", 2, HIDDEN);
+    norm("embeddings.LayerNorm");
+    for (int i = 0; i < LAYERS; i++) {
+      String layer = "encoder.layer." + i + ".";
+      for (String part : List.of("query", "key", "value")) {
+        dense(layer + "attention.self." + part, HIDDEN, HIDDEN);
+      }
+      dense(layer + "attention.output.dense", HIDDEN, HIDDEN);
+      norm(layer + "attention.output.LayerNorm");
+      dense(layer + "intermediate.dense", INNER, HIDDEN);
+      dense(layer + "output.dense", HIDDEN, INNER);
+      norm(layer + "output.LayerNorm");
+    }
+    dense("pooler.dense", HIDDEN, HIDDEN);
+  }
+
+  private void dense(String name, int out, int in) {
+    random(name + ".weight", out, in);
+    random(name + ".bias", out);
+  }
+
+  private void norm(String name) {
+    random(name + ".weight", HIDDEN);
+    random(name + ".bias", HIDDEN);
+  }
+
+  private void makeGpt2() {
     config
         .put("model_type", "gpt2")
         .put("n_layer", LAYERS)
@@ -86,6 +145,20 @@ public final class TestCheckpoint {
   /** Replaces the first value of a tensor. */
   public TestCheckpoint value(String name, float value) {
     Objects.requireNonNull(tensors.get(name), name).values()[0] = value;
+    return this;
+  }
+
+  /** Gives a tensor another name. */
+  public TestCheckpoint renamed(String name, String other) {
+    tensors.put(other, Objects.requireNonNull(tensors.remove(name), name));
+    return this;
+  }
+
+  /** Puts a prefix before the names of all tensors. */
+  public TestCheckpoint prefixed(String prefix) {
+    for (String name : List.copyOf(tensors.keySet())) {
+      renamed(name, prefix + name);
+    }
     return this;
   }
 

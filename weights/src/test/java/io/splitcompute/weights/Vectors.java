@@ -29,4 +29,13 @@ public final class Vectors {
   public static byte[] bytes(JsonNode vector) {
     return Base64.getDecoder().decode(vector.get("base64").textValue());
   }
+
+  /** Floats by their bits. */
+  public static float[] floats(JsonNode bits) {
+    float[] values = new float[bits.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Float.intBitsToFloat(Integer.parseUnsignedInt(bits.get(i).textValue(), 16));
+    }
+    return values;
+  }
 }

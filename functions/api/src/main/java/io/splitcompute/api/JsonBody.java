@@ -78,18 +78,14 @@ public final class JsonBody {
     return value.textValue();
   }
 
-  /** An integer between two bounds, both inclusive. */
-  public Optional<Integer> integer(String field, int least, int most) {
+  /** An integer that is not negative. */
+  public Optional<Integer> count(String field) {
     return optional(field)
         .map(
             value -> {
-              if (!value.isIntegralNumber()
-                  || !value.canConvertToInt()
-                  || value.intValue() < least
-                  || value.intValue() > most) {
+              if (!value.isIntegralNumber() || !value.canConvertToInt() || value.intValue() < 0) {
                 throw ProblemException.invalid(
-                    field,
-                    "The field '" + field + "' must be an integer from " + least + " to " + most);
+                    field, "The field '" + field + "' must be an integer, 0 or more");
               }
               return value.intValue();
             });

@@ -6,7 +6,6 @@ import io.micronaut.http.MediaType;
 import io.micronaut.http.annotation.Body;
 import io.micronaut.http.annotation.Controller;
 import io.micronaut.http.annotation.Get;
-import io.micronaut.http.annotation.Header;
 import io.micronaut.http.annotation.Post;
 import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.scheduling.annotation.ExecuteOn;
@@ -61,11 +60,10 @@ public class ModelsController {
       responseCode = "200",
       description = "the manifest, as weights/FORMAT.md specifies it",
       content = @Content(mediaType = MediaType.APPLICATION_JSON, schema = @Schema(type = "object")))
-  public HttpResponse<byte[]> manifest(
-      String model, @Header(HttpHeaders.IF_NONE_MATCH) @Nullable String known) throws IOException {
+  public HttpResponse<byte[]> manifest(String model, HttpHeaders headers) throws IOException {
     PublishedManifest published = models.get(model);
     String tag = '"' + published.revision() + '"';
-    return (tag.equals(known)
+    return (tag.equals(headers.get(HttpHeaders.IF_NONE_MATCH))
             ? HttpResponse.<byte[]>notModified()
             : HttpResponse.ok(published.bytes()).contentType(MediaType.APPLICATION_JSON_TYPE))
         .header(HttpHeaders.ETAG, tag)

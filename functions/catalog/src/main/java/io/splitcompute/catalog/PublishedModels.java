@@ -1,5 +1,6 @@
 package io.splitcompute.catalog;
 
+import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.RequestedModel;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
@@ -15,8 +16,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The models in the store. A manifest is remembered for a few seconds, so that a page's burst of
- * calls reads it once and a new revision is still seen at once for a person.
+ * The models in the store, or those of them that {@code splitcompute.models} names. A manifest is
+ * remembered for a few seconds, so that a page's burst of calls reads it once and a new revision is
+ * still seen at once for a person.
  */
 @Singleton
 final class PublishedModels {
@@ -26,17 +28,22 @@ final class PublishedModels {
   private record Remembered(PublishedManifest manifest, Instant until) {}
 
   private final WeightStore store;
+  private final List<ModelName> only;
   private final Clock clock;
   private final Map<ModelName, Remembered> manifests = new ConcurrentHashMap<>();
 
-  PublishedModels(WeightStore store) {
+  PublishedModels(
+      WeightStore store,
+      @Property(name = "splitcompute.models", defaultValue = "") List<String> only) {
     this.store = store;
+    // An absent list comes as one blank name.
+    this.only = only.stream().filter(name -> !name.isBlank()).map(ModelName::new).toList();
     this.clock = Clock.systemUTC();
   }
 
   List<PublishedManifest> all() throws IOException {
     List<PublishedManifest> all = new ArrayList<>();
-    for (ModelName model : store.models()) {
+    for (ModelName model : only.isEmpty() ? store.models() : only) {
       // A model can go between the listing and the look: it is then not listed.
       store.manifest(model).ifPresent(all::add);
     }
@@ -48,6 +55,9 @@ final class PublishedModels {
    */
   PublishedManifest get(String name) throws IOException {
     ModelName model = RequestedModel.named(name);
+    if (!only.isEmpty() && !only.contains(model)) {
+      throw RequestedModel.notFound();
+    }
     Instant now = clock.instant();
     Remembered remembered = manifests.get(model);
     if (remembered != null && now.isBefore(remembered.until())) {

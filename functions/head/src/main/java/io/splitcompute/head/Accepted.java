@@ -20,7 +20,12 @@ record Accepted(boolean json, boolean message, boolean namesMessage, boolean nam
   private static final MediaType LOCATION = MediaType.of(ActivationsLocation.MEDIA_TYPE);
 
   static Accepted of(HttpHeaders headers) {
-    List<MediaType> types = headers.accept();
+    // With the quality 0 a type is named to be refused.
+    List<MediaType> types =
+        headers.accept().stream().filter(type -> type.getQualityAsNumber().signum() > 0).toList();
+    if (types.isEmpty() && !headers.accept().isEmpty()) {
+      return new Accepted(false, false, false, false);
+    }
     return new Accepted(
         types.isEmpty() || matches(types, MediaType.APPLICATION_JSON_TYPE),
         types.isEmpty() || matches(types, MESSAGE),
@@ -29,7 +34,7 @@ record Accepted(boolean json, boolean message, boolean namesMessage, boolean nam
   }
 
   private static boolean matches(List<MediaType> types, MediaType type) {
-    return types.stream().anyMatch(type::matches);
+    return types.stream().anyMatch(accepted -> accepted.matches(type));
   }
 
   private static boolean names(List<MediaType> types, MediaType type) {

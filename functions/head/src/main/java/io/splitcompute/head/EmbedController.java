@@ -19,6 +19,7 @@ import io.swagger.v3.oas.annotations.media.Schema;
 import io.swagger.v3.oas.annotations.parameters.RequestBody;
 import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import java.net.URI;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /** Embeds texts, wholly or up to a cut. */
@@ -34,11 +35,9 @@ class EmbedController {
 
   /** Runs the layers below the cut. */
   @Post
-  @Produces({
-    MediaType.APPLICATION_JSON,
-    ActivationsMessage.MEDIA_TYPE,
-    ActivationsLocation.MEDIA_TYPE
-  })
+  // The service chooses among three types by what is asked; the framework's own choice knows no
+  // "application/*".
+  @Produces(MediaType.ALL)
   @RequestBody(
       required = true,
       content =
@@ -64,8 +63,13 @@ class EmbedController {
       description = "activations too large for a response, where Accept names no location",
       headers = @Header(name = "Location", schema = @Schema(type = "string")))
   @AnswersProblems
-  HttpResponse<?> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
-    EmbedAnswer answer = service.embed(body, Accepted.of(request.getHeaders()));
+  CompletableFuture<HttpResponse<?>> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
+    CompletableFuture<EmbedAnswer> answer = service.embed(body, Accepted.of(request.getHeaders()));
+    CallerWatch.cancelWhenGone(request, answer);
+    return answer.thenApply(EmbedController::response);
+  }
+
+  private static HttpResponse<?> response(EmbedAnswer answer) {
     if (answer instanceof EmbedAnswer.Embeddings embeddings) {
       return HttpResponse.ok(embeddings.response()).contentType(MediaType.APPLICATION_JSON_TYPE);
     }

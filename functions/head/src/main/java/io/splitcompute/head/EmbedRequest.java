@@ -64,7 +64,7 @@ record EmbedRequest(
     return new EmbedRequest(
         body.requiredText("model"),
         input(body.required("input"), limits),
-        body.integer("cut", 0, Integer.MAX_VALUE),
+        body.count("cut"),
         body.choice("pooling", POOLINGS),
         body.bool("normalize"),
         body.choice("dtype", DTYPES).orElse(HiddenDtype.F16));

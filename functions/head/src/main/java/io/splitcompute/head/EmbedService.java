@@ -1,21 +1,28 @@
 package io.splitcompute.head;
 
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.serde.ObjectMapper;
 import io.splitcompute.api.Limits;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.head.message.ActivationsBucket;
 import io.splitcompute.head.message.ActivationsMessage;
-import io.splitcompute.head.model.DeviceQueue;
+import io.splitcompute.head.message.HiddenDtype;
 import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.Heads;
-import io.splitcompute.head.model.Pooling;
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.head.schedule.HeadRun;
+import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.Manifest;
+import jakarta.inject.Named;
 import jakarta.inject.Singleton;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
 import org.jspecify.annotations.Nullable;
 
 /** Answers {@code /v1/embed}: checks everything first, then runs the head. */
@@ -25,29 +32,39 @@ final class EmbedService {
   /** Most bytes of one number in JSON, its comma included. */
   private static final int JSON_BYTES_A_NUMBER = 16;
 
+  /** What cut 0 runs. */
+  private static final HeadRun NOTHING = new HeadRun(new float[0], 0, 0);
+
   private final Heads heads;
-  private final DeviceQueue device;
+  private final Scheduler scheduler;
   private final Limits limits;
   private final Optional<ActivationsBucket> bucket;
   private final ObjectMapper json;
+  private final MeterRegistry meters;
+  private final Executor answering;
 
   EmbedService(
       Heads heads,
-      DeviceQueue device,
+      Scheduler scheduler,
       Limits limits,
       Optional<ActivationsBucket> bucket,
-      ObjectMapper json) {
+      ObjectMapper json,
+      MeterRegistry meters,
+      @Named(TaskExecutors.BLOCKING) ExecutorService answering) {
     this.heads = heads;
-    this.device = device;
+    this.scheduler = scheduler;
     this.limits = limits;
     this.bucket = bucket;
     this.json = json;
+    this.meters = meters;
+    this.answering = answering;
   }
 
   /**
+   * @return the answer to come; cancelled, it costs no further layer
    * @throws ProblemException if the request cannot be answered
    */
-  EmbedAnswer embed(byte @Nullable [] body, Accepted accepted) {
+  CompletableFuture<EmbedAnswer> embed(byte @Nullable [] body, Accepted accepted) {
     EmbedRequest request = EmbedRequest.parse(body, limits);
     Head head = heads.get(request.model());
     Manifest manifest = head.manifest();
@@ -69,6 +86,9 @@ final class EmbedService {
               + (finished ? "application/json" : ActivationsMessage.MEDIA_TYPE)
               + "; accept that type");
     }
+    if (cut > 0) {
+      scheduler.requireRoom();
+    }
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     if (finished) {
       refuseIfTooLarge((long) batch.lengths().length * manifest.hiddenSize() * JSON_BYTES_A_NUMBER);
@@ -76,41 +96,55 @@ final class EmbedService {
       refuseIfTooLarge(
           (long) batch.tokens().length * manifest.hiddenSize() * request.dtype().bytes());
     }
-    DeviceQueue.Timed<float[]> run =
+    CompletableFuture<HeadRun> run =
         cut == 0
-            ? new DeviceQueue.Timed<>(new float[0], 0, 0)
-            : device.run(() -> head.run(batch, cut));
-    CloudLedger ledger =
-        new CloudLedger(cut, batch.tokens().length, run.waitMilliseconds(), run.runMilliseconds());
-    if (finished) {
-      float[][] embeddings =
-          Pooling.pool(
-              run.result(),
-              batch.lengths(),
-              manifest.hiddenSize(),
-              pooling.orElseThrow(),
-              request.normalize().orElse(manifest.pooling().normalize()));
-      return new EmbedAnswer.Embeddings(
-          new EmbedResponse(
-              manifest.model().value(),
-              head.revision(),
-              cut,
-              embeddings,
-              batch.lengths(),
-              new EmbedResponse.Ledger(ledger)));
-    }
+            ? CompletableFuture.completedFuture(NOTHING)
+            : scheduler.submit(
+                head.scheduled(), batch, cut, finished ? pooling.orElseThrow() : null);
+    return Cancellable.then(
+        run,
+        ran ->
+            finished
+                ? embeddings(
+                    head, batch, ran, request.normalize().orElse(manifest.pooling().normalize()))
+                : activations(head, batch, cut, ran, request.dtype(), accepted),
+        answering);
+  }
+
+  private static EmbedAnswer embeddings(
+      Head head, TokenBatch batch, HeadRun run, boolean normalize) {
+    Manifest manifest = head.manifest();
+    return new EmbedAnswer.Embeddings(
+        new EmbedResponse(
+            manifest.model().value(),
+            head.revision(),
+            manifest.layers(),
+            Vectors.of(run.hidden(), manifest.hiddenSize(), normalize),
+            batch.lengths(),
+            new EmbedResponse.Ledger(ledger(manifest.layers(), batch, run))));
+  }
+
+  private EmbedAnswer activations(
+      Head head, TokenBatch batch, int cut, HeadRun run, HiddenDtype dtype, Accepted accepted) {
+    Manifest manifest = head.manifest();
     return handOver(
         ActivationsMessage.write(
             new ActivationsMessage.Origin(
-                manifest.model().value(), head.revision(), cut, written(ledger)),
+                manifest.model().value(), head.revision(), cut, written(ledger(cut, batch, run))),
             batch,
-            run.result(),
+            run.hidden(),
             manifest.hiddenSize(),
-            request.dtype()),
+            dtype),
         accepted);
   }
 
+  private static CloudLedger ledger(int layers, TokenBatch batch, HeadRun run) {
+    return new CloudLedger(
+        layers, batch.tokens().length, run.waitMilliseconds(), run.runMilliseconds());
+  }
+
   private EmbedAnswer handOver(byte[] message, Accepted accepted) {
+    meters.counter("splitcompute.response.bytes").increment(message.length);
     if (message.length <= limits.maxResponseBytes()) {
       return new EmbedAnswer.Message(message);
     }

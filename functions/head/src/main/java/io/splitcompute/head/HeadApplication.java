@@ -7,6 +7,6 @@ public final class HeadApplication {
   private HeadApplication() {}
 
   public static void main(String[] arguments) {
-    Micronaut.run(HeadApplication.class, arguments);
+    Micronaut.build(arguments).mainClass(HeadApplication.class).banner(false).start();
   }
 }

@@ -6,10 +6,17 @@ import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.model.Tokenizer;
 import io.splitcompute.weights.Manifest;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Makes checked tokens of a request's input. */
 final class InputTokens {
+
+  /**
+   * Characters that a token may stand for, far beyond any text of a language: a longer text is not
+   * encoded at all, since encoding costs time before its tokens can be counted.
+   */
+  private static final int CHARACTERS_A_TOKEN = 64;
 
   private InputTokens() {}
 
@@ -20,7 +27,7 @@ final class InputTokens {
   static TokenBatch of(EmbedRequest.Input input, Head head, Limits limits) {
     List<int[]> sequences =
         input instanceof EmbedRequest.Texts texts
-            ? encode(texts.texts(), head)
+            ? encode(texts.texts(), head, limits)
             : ((EmbedRequest.Tokens) input).sequences();
     Manifest manifest = head.manifest();
     long total = 0;
@@ -51,12 +58,35 @@ final class InputTokens {
     return TokenBatch.of(sequences);
   }
 
-  private static List<int[]> encode(List<String> texts, Head head) {
+  private static List<int[]> encode(List<String> texts, Head head, Limits limits) {
     Tokenizer tokenizer =
         head.tokenizer()
             .orElseThrow(
                 () -> invalid("is text, but this model has no tokenizer; send lists of token ids"));
-    return texts.stream().map(tokenizer::encode).toList();
+    return bounded(texts, head.manifest(), limits).stream().map(tokenizer::encode).toList();
+  }
+
+  /** Texts of a length that can be encoded in time; those that a model cuts are cut beforehand. */
+  private static List<String> bounded(List<String> texts, Manifest manifest, Limits limits) {
+    int most = Math.multiplyExact(CHARACTERS_A_TOKEN, manifest.maxTokens());
+    List<String> bounded = new ArrayList<>();
+    long total = 0;
+    for (String text : texts) {
+      if (text.length() > most && manifest.truncateTokens() == null) {
+        throw invalid(
+            "has a text of %d characters at index %d, which is more than %d tokens"
+                .formatted(text.length(), bounded.size(), manifest.maxTokens()));
+      }
+      String taken = text.length() > most ? text.substring(0, most) : text;
+      total += taken.length();
+      bounded.add(taken);
+    }
+    if (total > (long) CHARACTERS_A_TOKEN * limits.maxTokensPerRequest()) {
+      throw invalid(
+          "has %d characters, which is more than the %d tokens that are allowed in one request"
+              .formatted(total, limits.maxTokensPerRequest()));
+    }
+    return bounded;
   }
 
   private static ProblemException invalid(String what) {

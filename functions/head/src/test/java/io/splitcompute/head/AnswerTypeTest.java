@@ -22,6 +22,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Which of its three types the head answers, and by which way a large message goes. */
 final class AnswerTypeTest {
@@ -108,6 +110,16 @@ final class AnswerTypeTest {
     assertEquals(
         ActivationsMessage.MEDIA_TYPE,
         RunningHead.type(head.embed(body(3, 2), "Accept", ActivationsMessage.MEDIA_TYPE)));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"*/*", "application/*", "text/html, */*;q=0.8", "application/json, */*"})
+  void shouldTakeTheWildcardsThatClientsSendByDefault(String accept) throws Exception {
+    HttpResponse<byte[]> embeddings = head.embed(body(3, 2), "Accept", accept);
+    HttpResponse<byte[]> activations = head.embed(body(1, 2), "Accept", accept);
+
+    assertEquals("application/json", RunningHead.type(embeddings));
+    assertEquals(ActivationsMessage.MEDIA_TYPE, RunningHead.type(activations));
   }
 
   @Test

@@ -115,7 +115,7 @@ final class FixtureTest {
     assertFalse(message.hasHidden());
   }
 
-  private static float[] embeddings(JsonNode answer) {
+  static float[] embeddings(JsonNode answer) {
     List<Float> all = new ArrayList<>();
     answer.path("embeddings").forEach(row -> row.forEach(x -> all.add(x.floatValue())));
     float[] flat = new float[all.size()];

@@ -43,6 +43,10 @@ final class RunningHead implements AutoCloseable {
     return start(Map.of(), models);
   }
 
+  URI address() {
+    return server.getURI();
+  }
+
   ApplicationContext context() {
     return server.getApplicationContext();
   }

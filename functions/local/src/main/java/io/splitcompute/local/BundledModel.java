@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 
 /** The model that comes inside the jar. */
@@ -16,7 +17,10 @@ final class BundledModel {
 
   private BundledModel() {}
 
-  /** Writes the checkpoint into a folder, since a memory-mapped reader needs files. */
+  /**
+   * Writes the checkpoint into a folder, since a memory-mapped reader needs files. Files that are
+   * right already stay as they are, so that they do not look changed.
+   */
   static Path unpack(Path folder) throws IOException {
     Files.createDirectories(folder);
     for (String name : FILES) {
@@ -29,7 +33,11 @@ final class BundledModel {
         }
         Files.write(partial, in.readAllBytes());
       }
-      Files.move(partial, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+      if (Files.isRegularFile(target) && Files.mismatch(partial, target) < 0) {
+        Files.delete(partial);
+      } else {
+        Files.move(partial, target, StandardCopyOption.REPLACE_EXISTING);
+      }
     }
     return folder;
   }

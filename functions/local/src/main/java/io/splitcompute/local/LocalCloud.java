@@ -21,6 +21,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -36,6 +37,7 @@ public final class LocalCloud implements Closeable {
 
   private static final String WEIGHTS = "weights";
   private static final String ACTIVATIONS = "activations";
+  private static final String S3 = "s3";
   // The sharder's output is the head's cache too: both keep shards by their SHA-256.
   private static final String STORE = "store";
 
@@ -51,13 +53,19 @@ public final class LocalCloud implements Closeable {
 
   private final EmbeddedS3 s3;
   private final ApplicationContext context;
+  private final ActivationsExpiry expiry;
   private final URI address;
   private final @Nullable Path temporary;
 
   private LocalCloud(
-      EmbeddedS3 s3, ApplicationContext context, URI address, @Nullable Path temporary) {
+      EmbeddedS3 s3,
+      ApplicationContext context,
+      ActivationsExpiry expiry,
+      URI address,
+      @Nullable Path temporary) {
     this.s3 = s3;
     this.context = context;
+    this.expiry = expiry;
     this.address = address;
     this.temporary = temporary;
   }
@@ -83,7 +91,7 @@ public final class LocalCloud implements Closeable {
       s3 =
           EmbeddedS3.start(
               new EmbeddedS3.Options(
-                  folder.resolve("s3"),
+                  folder.resolve(S3),
                   options.host(),
                   options.s3Port(),
                   "local",
@@ -94,7 +102,8 @@ public final class LocalCloud implements Closeable {
       context = context(options, s3, credentials(secret), folder, models);
       EmbeddedServer server = context.getBean(EmbeddedServer.class).start();
       awaitHead(context.getBean(Heads.class));
-      return new LocalCloud(s3, context, server.getURI(), temporary);
+      ActivationsExpiry expiry = ActivationsExpiry.start(folder.resolve(S3).resolve(ACTIVATIONS));
+      return new LocalCloud(s3, context, expiry, server.getURI(), temporary);
     } catch (IOException | InterruptedException | RuntimeException failed) {
       close(s3, context, temporary);
       throw failed;
@@ -139,6 +148,8 @@ public final class LocalCloud implements Closeable {
     properties.put("micronaut.router.static-resources.site.enabled", true);
     properties.put("micronaut.router.static-resources.site.paths", "classpath:site");
     properties.put("micronaut.router.static-resources.site.mapping", "/**");
+    // A rebuilt site has assets of other names: a page must not outlive them in a cache.
+    properties.put("micronaut.server.responses.file.cache-seconds", 0);
     properties.put("splitcompute.weights", "s3:" + WEIGHTS);
     properties.put("splitcompute.activations-bucket", ACTIVATIONS);
     properties.put("splitcompute.s3-endpoint", s3.endpoint().toString());
@@ -159,8 +170,13 @@ public final class LocalCloud implements Closeable {
         .start();
   }
 
-  private static void awaitHead(Heads heads) throws InterruptedException {
+  /** A head tries again for ever; here nothing comes later that is not there now. */
+  private static void awaitHead(Heads heads) throws IOException, InterruptedException {
     while (!heads.ready()) {
+      Optional<String> failure = heads.failure();
+      if (failure.isPresent()) {
+        throw new IOException(failure.get());
+      }
       Thread.sleep(10);
     }
   }
@@ -189,6 +205,7 @@ public final class LocalCloud implements Closeable {
 
   @Override
   public void close() {
+    expiry.close();
     close(s3, context, temporary);
   }
 

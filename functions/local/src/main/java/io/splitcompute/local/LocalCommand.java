@@ -1,14 +1,18 @@
 package io.splitcompute.local;
 
+import io.splitcompute.weights.cli.FailureText;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
 
 /** The command line of the local cloud. */
 @Command(
@@ -25,6 +29,10 @@ import picocli.CommandLine.Option;
       "2:an option is not valid"
     })
 public final class LocalCommand implements Callable<Integer> {
+
+  @Spec
+  @SuppressWarnings("NullAway.Init") // picocli sets it
+  private CommandSpec spec;
 
   @Option(
       names = "--port",
@@ -66,6 +74,13 @@ public final class LocalCommand implements Callable<Integer> {
       description = "Where all state is kept (default: a temporary folder that goes at the end).")
   private @Nullable Path data;
 
+  @Option(
+      names = "--with-parent",
+      hidden = true,
+      description =
+          "Stop when the process that started this one ends: a build that is ended by a signal does not end what it started.")
+  private boolean withParent;
+
   public static void main(String[] arguments) {
     System.exit(commandLine().execute(arguments));
   }
@@ -81,28 +96,44 @@ public final class LocalCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
+    requirePort("--port", port);
+    requirePort("--s3-port", s3Port);
     LocalCloud.Options options = new LocalCloud.Options(host, port, s3Port, models, data);
-    CountDownLatch stopped = new CountDownLatch(1);
-    LocalCloud cloud = LocalCloud.start(options, System.err::println);
-    Runtime.getRuntime()
-        .addShutdownHook(
-            new Thread(
-                () -> {
-                  cloud.close();
-                  stopped.countDown();
-                },
-                "stop"));
+    Stopping stopping = new Stopping(Thread.currentThread());
+    Runtime.getRuntime().addShutdownHook(new Thread(stopping::stop, "stop"));
+    LocalCloud cloud;
+    try {
+      cloud = LocalCloud.start(options, System.err::println);
+    } catch (IOException | InterruptedException | RuntimeException failed) {
+      stopping.ended();
+      throw failed;
+    }
+    stopping.running(cloud);
+    if (withParent) {
+      ProcessHandle.current()
+          .parent()
+          .ifPresent(parent -> parent.onExit().thenRun(() -> System.exit(0)));
+    }
     System.out.println("SplitCompute is ready at " + cloud.address());
     System.out.flush();
-    stopped.await();
+    stopping.await();
     return 0;
+  }
+
+  private void requirePort(String option, int value) {
+    if (value < 0 || value > 65_535) {
+      throw new ParameterException(
+          spec.commandLine(), option + " must be from 0 to 65535, not " + value);
+    }
   }
 
   /** The cause that says most: the innermost one with a message. */
   private static String reason(Throwable failure) {
     String reason = failure.getClass().getSimpleName();
     for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
-      if (cause.getMessage() != null && !cause.getMessage().isBlank()) {
+      if (cause instanceof FileSystemException) {
+        reason = FailureText.of(cause);
+      } else if (cause.getMessage() != null && !cause.getMessage().isBlank()) {
         reason = cause.getMessage().lines().findFirst().orElse(reason);
       }
     }

@@ -13,6 +13,7 @@ import org.gaul.s3proxy.CrossOriginResourceSharing;
 import org.gaul.s3proxy.S3Proxy;
 import org.gaul.s3proxy.auth.AuthenticationType;
 import org.gaul.s3proxy.nio2blob.FilesystemNio2BlobStore;
+import software.amazon.awssdk.services.s3.model.BucketCannedACL;
 
 /**
  * An S3 endpoint in this process that keeps its buckets in a folder. Requests are authenticated by
@@ -29,7 +30,7 @@ public final class EmbeddedS3 implements AutoCloseable {
   private static final List<String> REQUEST_HEADERS =
       List.of("Range", "range", "Content-Type", "content-type");
   private static final List<String> EXPOSED_HEADERS =
-      List.of("Content-Range", "ETag", "Accept-Ranges", "Content-Length");
+      List.of("Content-Range", "ETag", "Accept-Ranges", "Content-Length", "Retry-After");
   // Connections that clients keep alive count as busy: a graceful stop would wait for all its time,
   // and then fail.
   private static final long STOP_AT_ONCE = 0;
@@ -102,12 +103,15 @@ public final class EmbeddedS3 implements AutoCloseable {
    */
   public static EmbeddedS3 start(Options options) throws IOException {
     Path folder = Files.createDirectories(options.folder()).toRealPath();
+    FilesystemNio2BlobStore store = new FilesystemNio2BlobStore(folder.toString());
     for (String bucket : options.buckets()) {
       Files.createDirectories(folder.resolve(bucket));
+      // A folder that others may read passes for a bucket that anybody may list.
+      store.setContainerAccess(bucket, BucketCannedACL.PRIVATE);
     }
     S3Proxy proxy =
         S3Proxy.builder()
-            .blobStore(new FilesystemNio2BlobStore(folder.toString()))
+            .blobStore(store)
             .endpoint(uri(options.host(), options.port()))
             .awsAuthentication(
                 AuthenticationType.AWS_V4, options.accessKeyId(), options.secretAccessKey())

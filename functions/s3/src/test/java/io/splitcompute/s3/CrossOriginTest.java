@@ -59,7 +59,8 @@ class CrossOriginTest {
     assertEquals(200, response.statusCode());
     assertEquals(Optional.of(RunningS3.ORIGIN), allowedOrigin(response));
     String exposed = header(response, "Access-Control-Expose-Headers");
-    for (String name : List.of("Content-Range", "ETag", "Accept-Ranges", "Content-Length")) {
+    for (String name :
+        List.of("Content-Range", "ETag", "Accept-Ranges", "Content-Length", "Retry-After")) {
       assertTrue(exposed.contains(name), exposed);
     }
   }

@@ -85,4 +85,13 @@ class PresignedUrlTest {
 
     assertEquals(403, s3.send("GET", URI.create(url.substring(0, url.indexOf('?')))).statusCode());
   }
+
+  @Test
+  void shouldNotListABucketToAnybody() throws Exception {
+    String url = s3.presign(Duration.ofMinutes(1)).toString();
+    URI bucket = URI.create(url.substring(0, url.indexOf("/shards/")));
+
+    assertEquals(403, s3.send("GET", bucket).statusCode());
+    assertEquals(403, s3.send("HEAD", bucket).statusCode());
+  }
 }

@@ -1,6 +1,7 @@
 package io.splitcompute.weights.checkpoint;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.splitcompute.weights.Manifest;
 import java.util.HashSet;
 import java.util.Set;
 
@@ -100,6 +101,47 @@ final class Config {
       throw invalid(member, "is not a positive integer");
     }
     return value.intValue();
+  }
+
+  /** A number of layers, checked before anything is made for each of them. */
+  int layers(String member, int byDefault) throws InvalidCheckpointException {
+    int layers = size(member, byDefault);
+    if (layers > checkpoint.tensors().size()) {
+      throw invalid(member, "is more than the checkpoint has tensors");
+    }
+    return layers;
+  }
+
+  /** A hidden size, checked before a size is computed from it. */
+  int hiddenSize(String member, int byDefault) throws InvalidCheckpointException {
+    int size = size(member, byDefault);
+    if (size > Integer.MAX_VALUE / 4) {
+      throw invalid(member, "is too large");
+    }
+    return size;
+  }
+
+  /** A number of heads, which divides the hidden size. */
+  int heads(String member, int byDefault, String hiddenMember, int hiddenSize)
+      throws InvalidCheckpointException {
+    int heads = size(member, byDefault);
+    if (hiddenSize % heads != 0) {
+      throw invalid(member, "does not divide " + hiddenMember);
+    }
+    return heads;
+  }
+
+  /** An activation by the name that transformers has for it. */
+  Manifest.Activation activation(String member, String byDefault)
+      throws InvalidCheckpointException {
+    return switch (word(member, byDefault)) {
+      case "gelu_new", "gelu_pytorch_tanh" -> Manifest.Activation.GELU_TANH;
+      case "gelu" -> Manifest.Activation.GELU_ERF;
+      case "relu" -> Manifest.Activation.RELU;
+      default ->
+          throw invalid(
+              member, "is not supported; known are gelu_new, gelu_pytorch_tanh, gelu and relu");
+    };
   }
 
   boolean flag(String member, boolean byDefault) throws InvalidCheckpointException {

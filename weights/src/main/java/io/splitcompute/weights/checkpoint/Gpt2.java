@@ -3,15 +3,11 @@ package io.splitcompute.weights.checkpoint;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.checkpoint.ModelSource.SourceUnit;
 import io.splitcompute.weights.checkpoint.SourceTensor.Role;
-import io.splitcompute.weights.safetensors.DType;
 import io.splitcompute.weights.safetensors.Tensor;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 /**
@@ -19,9 +15,6 @@ import java.util.Set;
  * causal attention, whose linear maps are Conv1D, that is {@code [in, out]}.
  */
 final class Gpt2 implements ModelFamily {
-
-  private static final String PREFIX = "transformer.";
-  private static final Set<DType> FLOATS = EnumSet.of(DType.F32, DType.F16, DType.BF16);
 
   @Override
   public String modelType() {
@@ -46,22 +39,12 @@ final class Gpt2 implements ModelFamily {
                 "summary_proj_to_labels",
                 "summary_type",
                 "summary_use_proj");
-    int layers = config.size("n_layer", 12);
-    int hidden = config.size("n_embd", 768);
-    // Before anything is made for each layer, or a size is computed from another.
-    if (layers > checkpoint.tensors().size()) {
-      throw config.invalid("n_layer", "is more than the checkpoint has tensors");
-    }
-    if (hidden > Integer.MAX_VALUE / 4) {
-      throw config.invalid("n_embd", "is too large");
-    }
-    int heads = config.size("n_head", 12);
+    int layers = config.layers("n_layer", 12);
+    int hidden = config.hiddenSize("n_embd", 768);
+    int heads = config.heads("n_head", 12, "n_embd", hidden);
     int vocabulary = config.size("vocab_size", 50_257);
     int positions = config.size("n_positions", 1024);
     int inner = config.size("n_inner", 4 * hidden);
-    if (hidden % heads != 0) {
-      throw config.invalid("n_head", "does not divide n_embd");
-    }
     Manifest.Layer layer =
         new Manifest.Layer(
             new Manifest.Norm(Manifest.NormOrder.PRE, config.epsilon("layer_norm_epsilon", 1e-5)),
@@ -70,7 +53,7 @@ final class Gpt2 implements ModelFamily {
                 hidden / heads,
                 Manifest.Mask.CAUSAL,
                 scales(config, layers, hidden / heads)),
-            new Manifest.Mlp(inner, activation(config)));
+            new Manifest.Mlp(inner, config.activation("activation_function", "gelu_new")));
     boolean tied = config.flag("tie_word_embeddings", true);
     config.requireOff("add_cross_attention");
     config.requireOff("is_encoder_decoder");
@@ -78,7 +61,7 @@ final class Gpt2 implements ModelFamily {
     config.requireEmpty("pruned_heads");
     config.requireAllAccounted();
 
-    Names names = new Names(checkpoint);
+    NamedTensors names = new NamedTensors(checkpoint, "transformer.", "wte.weight");
     List<SourceUnit> units = new ArrayList<>();
     SourceTensor tokens = names.matrix("tokens", Role.TABLE, "wte.weight", vocabulary, hidden);
     units.add(
@@ -95,21 +78,29 @@ final class Gpt2 implements ModelFamily {
             List.of(
                 names.vector("norm.weight", "ln_f.weight", hidden),
                 names.vector("norm.bias", "ln_f.bias", hidden))));
-    units.add(new SourceUnit(Manifest.LM_HEAD, List.of(names.lmHead(tied, vocabulary, hidden))));
-    names.requireAllUsed(layers);
+    units.add(
+        new SourceUnit(
+            Manifest.LM_HEAD, List.of(lmHead(checkpoint, names, tied, vocabulary, hidden))));
+    // Old checkpoints carry each layer's mask as buffers.
+    Set<String> masks = new HashSet<>();
+    for (int i = 0; i < layers; i++) {
+      masks.add(names.full("h." + i + ".attn.bias"));
+      masks.add(names.full("h." + i + ".attn.masked_bias"));
+    }
+    names.requireAllUsed("GPT-2", masks::contains);
     return new ModelSource(
         modelType(),
         layers,
         hidden,
         vocabulary,
         positions,
-        new Manifest.Embeddings(positions),
+        new Manifest.Embeddings(positions, null, null),
         layer,
-        new Manifest.FinalNorm(layer.norm().epsilon()),
+        new Manifest.LayerNorm(layer.norm().epsilon()),
         List.copyOf(units));
   }
 
-  private static SourceUnit layer(Names names, int index, int hidden, int inner)
+  private static SourceUnit layer(NamedTensors names, int index, int hidden, int inner)
       throws InvalidCheckpointException {
     String h = "h." + index + ".";
     return new SourceUnit(
@@ -129,18 +120,6 @@ final class Gpt2 implements ModelFamily {
             names.vector("mlp.down.bias", h + "mlp.c_proj.bias", hidden)));
   }
 
-  private static Manifest.Activation activation(Config config) throws InvalidCheckpointException {
-    return switch (config.word("activation_function", "gelu_new")) {
-      case "gelu_new", "gelu_pytorch_tanh" -> Manifest.Activation.GELU_TANH;
-      case "gelu" -> Manifest.Activation.GELU_ERF;
-      case "relu" -> Manifest.Activation.RELU;
-      default ->
-          throw config.invalid(
-              "activation_function",
-              "is not supported; known are gelu_new, gelu_pytorch_tanh, gelu and relu");
-    };
-  }
-
   /**
    * One factor a layer: 1/sqrt(head size) and 1/(layer + 1), as far as the config asks for them.
    */
@@ -155,89 +134,24 @@ final class Gpt2 implements ModelFamily {
     return scales;
   }
 
-  /** Finds tensors by the names that the hub's checkpoints have, and remembers which were used. */
-  private static final class Names {
-
-    private final Checkpoint checkpoint;
-    private final Map<String, Tensor> tensors;
-    private final String prefix;
-    private final Set<String> used = new HashSet<>();
-
-    Names(Checkpoint checkpoint) {
-      this.checkpoint = checkpoint;
-      this.tensors = checkpoint.tensors();
-      this.prefix = tensors.containsKey(PREFIX + "wte.weight") ? PREFIX : "";
-    }
-
-    SourceTensor matrix(String name, Role role, String tensor, int rows, int columns)
-        throws InvalidCheckpointException {
-      return SourceTensor.matrix(name, role, rows, columns, find(prefix + tensor, rows, columns));
-    }
-
-    SourceTensor conv1d(String name, String tensor, int out, int in)
-        throws InvalidCheckpointException {
-      return SourceTensor.transposed(name, out, in, find(prefix + tensor, in, out));
-    }
-
-    SourceTensor vector(String name, String tensor, int size) throws InvalidCheckpointException {
-      return SourceTensor.vector(name, size, find(prefix + tensor, size));
-    }
-
-    /**
-     * The output matrix: a tied model's is the token table. A checkpoint may hold it twice, but not
-     * two of them: some versions of transformers would take the one and some the other.
-     */
-    SourceTensor lmHead(boolean tied, int vocabulary, int hidden)
-        throws InvalidCheckpointException {
-      String own = "lm_head.weight";
-      String tokens = prefix + "wte.weight";
-      Tensor tensor = find(tied ? tokens : own, vocabulary, hidden);
-      if (tied && tensors.containsKey(own)) {
-        Tensor copy = find(own, vocabulary, hidden);
-        if (copy.dtype() != tensor.dtype() || !copy.bytes().equals(tensor.bytes())) {
-          throw new InvalidCheckpointException(
-              "%s: %s is not %s, though tie_word_embeddings says so; set it to false or remove %s"
-                  .formatted(checkpoint.folder(), own, tokens, own));
-        }
-      }
-      return SourceTensor.matrix("weight", Role.LINEAR, vocabulary, hidden, tensor);
-    }
-
-    private Tensor find(String name, long... shape) throws InvalidCheckpointException {
-      Tensor tensor = tensors.get(name);
-      if (tensor == null) {
-        throw new InvalidCheckpointException(checkpoint.folder() + " lacks the tensor " + name);
-      }
-      if (!Arrays.equals(tensor.shape(), shape)) {
+  /**
+   * The output matrix: a tied model's is the token table. A checkpoint may hold it twice, but not
+   * two of them: some versions of transformers would take the one and some the other.
+   */
+  private static SourceTensor lmHead(
+      Checkpoint checkpoint, NamedTensors names, boolean tied, int vocabulary, int hidden)
+      throws InvalidCheckpointException {
+    String own = "lm_head.weight";
+    String tokens = names.full("wte.weight");
+    Tensor tensor = names.find(tied ? tokens : own, vocabulary, hidden);
+    if (tied && checkpoint.tensors().containsKey(own)) {
+      Tensor copy = names.find(own, vocabulary, hidden);
+      if (copy.dtype() != tensor.dtype() || !copy.bytes().equals(tensor.bytes())) {
         throw new InvalidCheckpointException(
-            "%s: tensor %s has the shape %s where config.json asks for %s"
-                .formatted(
-                    checkpoint.folder(),
-                    name,
-                    Arrays.toString(tensor.shape()),
-                    Arrays.toString(shape)));
-      }
-      if (!FLOATS.contains(tensor.dtype())) {
-        throw new InvalidCheckpointException(
-            "%s: tensor %s is %s; known are %s"
-                .formatted(checkpoint.folder(), name, tensor.dtype(), FLOATS));
-      }
-      used.add(name);
-      return tensor;
-    }
-
-    /** Old checkpoints carry each layer's mask as buffers; everything else must have been used. */
-    void requireAllUsed(int layers) throws InvalidCheckpointException {
-      for (int i = 0; i < layers; i++) {
-        used.add(prefix + "h." + i + ".attn.bias");
-        used.add(prefix + "h." + i + ".attn.masked_bias");
-      }
-      for (String name : tensors.keySet()) {
-        if (!used.contains(name)) {
-          throw new InvalidCheckpointException(
-              checkpoint.folder() + " has the tensor " + name + ", which GPT-2 does not have");
-        }
+            "%s: %s is not %s, though tie_word_embeddings says so; set it to false or remove %s"
+                .formatted(checkpoint.folder(), own, tokens, own));
       }
     }
+    return SourceTensor.matrix("weight", Role.LINEAR, vocabulary, hidden, tensor);
   }
 }

@@ -4,10 +4,10 @@ import java.io.IOException;
 import java.util.List;
 
 /** Maps checkpoints of one family to units. A new family is one class, named in {@link #ALL}. */
-public sealed interface ModelFamily permits Gpt2 {
+public sealed interface ModelFamily permits Bert, Gpt2 {
 
   /** The families that are known. */
-  List<ModelFamily> ALL = List.of(new Gpt2());
+  List<ModelFamily> ALL = List.of(new Bert(), new Gpt2());
 
   /** The checkpoint's {@code model_type}. */
   String modelType();

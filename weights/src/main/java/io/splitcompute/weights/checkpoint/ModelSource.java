@@ -2,6 +2,7 @@ package io.splitcompute.weights.checkpoint;
 
 import io.splitcompute.weights.Manifest;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a family makes of a checkpoint: all that a manifest says but for the shards, and the tensors
@@ -17,7 +18,7 @@ public record ModelSource(
     int maxTokens,
     Manifest.Embeddings embeddings,
     Manifest.Layer layer,
-    Manifest.FinalNorm finalNorm,
+    Manifest.@Nullable LayerNorm finalNorm,
     List<SourceUnit> units) {
 
   /**

@@ -64,7 +64,11 @@ final class CheckpointText {
   }
 
   private static List<String> dtypes(SourceUnit unit) {
-    return unit.tensors().stream().map(SourceTensor::dtype).distinct().map(DType::name).toList();
+    return unit.tensors().stream()
+        .flatMap(SourceTensor::dtypes)
+        .distinct()
+        .map(DType::name)
+        .toList();
   }
 
   private static String line(String unit, String bytes, String dtypes) {

@@ -9,11 +9,11 @@ import java.nio.file.NotDirectoryException;
 import java.util.Optional;
 
 /** What went wrong, in one line. */
-final class FailureText {
+public final class FailureText {
 
   private FailureText() {}
 
-  static String of(Throwable failure) {
+  public static String of(Throwable failure) {
     if (failure instanceof UncheckedIOException unchecked) {
       return of(Optional.<Throwable>ofNullable(unchecked.getCause()).orElse(unchecked));
     }

@@ -15,7 +15,7 @@ final class Summary {
             manifest.model(),
             manifest.family(),
             manifest.layers(),
-            String.join(" and ", manifest.dtypes()),
+            String.join(", ", manifest.dtypes()),
             Bytes.of(bytes(manifest)),
             revision);
   }

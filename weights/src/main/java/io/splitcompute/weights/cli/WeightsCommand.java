@@ -11,8 +11,10 @@ import picocli.CommandLine.ScopeType;
 /** The command line's entry point. Exit codes: 0 done, 1 failed, 2 called wrongly. */
 @Command(
     name = WeightsCommand.NAME,
-    description = "Makes shards of a checkpoint, and brings them where the cloud serves them from.",
+    description =
+        "Fetches checkpoints, makes shards of them, and brings them where the cloud serves them from.",
     subcommands = {
+      PullCommand.class,
       ShardCommand.class,
       PublishCommand.class,
       VerifyCommand.class,

@@ -1,5 +1,6 @@
 package io.splitcompute.weights.safetensors;
 
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -10,6 +11,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.Reader;
 import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -17,6 +19,8 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * The checked header of a safetensors file.
@@ -30,6 +34,9 @@ record Header(Map<String, String> metadata, List<Entry> entries) {
   static final long MAX_BYTES = 100_000_000;
 
   static final String METADATA = "__metadata__";
+
+  /** What the parser says of a name that an object has twice. */
+  private static final Pattern DUPLICATE = Pattern.compile("Duplicate [^'\"]*['\"](.*)['\"].*");
 
   private static final JsonMapper MAPPER =
       JsonMapper.builder()
@@ -68,9 +75,16 @@ record Header(Map<String, String> metadata, List<Entry> entries) {
         new InputStreamReader(
             new ByteArrayInputStream(text), StandardCharsets.UTF_8.newDecoder())) {
       root = MAPPER.readTree(utf8);
-    } catch (IOException unreadable) {
+    } catch (CharacterCodingException notUtf8) {
+      throw new InvalidSafetensorsException(origin + " has a header that is not UTF-8");
+    } catch (JsonParseException invalid) {
+      Matcher duplicate = DUPLICATE.matcher(String.valueOf(invalid.getOriginalMessage()));
       throw new InvalidSafetensorsException(
-          origin + " has a header that is not JSON in UTF-8 with distinct names");
+          duplicate.matches()
+              ? origin + " has the name " + duplicate.group(1) + " twice in its header"
+              : origin + " has a header that is not JSON");
+    } catch (IOException invalid) {
+      throw new InvalidSafetensorsException(origin + " has a header that is not JSON");
     }
     Map<String, String> metadata = new LinkedHashMap<>();
     List<Entry> entries = new ArrayList<>();

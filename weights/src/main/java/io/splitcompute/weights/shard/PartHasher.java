@@ -61,6 +61,6 @@ final class PartHasher {
     if (inPart > 0) {
       endPart();
     }
-    return new Manifest.Shard(Sha256.hex(whole.digest()), bytes, parts);
+    return new Manifest.Shard(Sha256.hex(whole.digest()), bytes, parts, null);
   }
 }

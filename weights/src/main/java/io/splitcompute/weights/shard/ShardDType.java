@@ -1,14 +1,10 @@
 package io.splitcompute.weights.shard;
 
+import io.splitcompute.weights.checkpoint.ModelSource.SourceUnit;
 import io.splitcompute.weights.checkpoint.SourceTensor;
 import io.splitcompute.weights.checkpoint.SourceTensor.Role;
 import io.splitcompute.weights.safetensors.DType;
-import io.splitcompute.weights.safetensors.Half;
 import io.splitcompute.weights.safetensors.SafetensorsWriter.Source;
-import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -20,7 +16,7 @@ public enum ShardDType {
   F32 {
     @Override
     List<Source> encode(SourceTensor tensor) {
-      return List.of(plain(tensor, DType.F32, tensor.columns()));
+      return List.of(FloatTensor.source(tensor, DType.F32, tensor.columns()));
     }
   },
   /** Linear weights and tables in F16, the rows of linear weights padded to 32 columns. */
@@ -29,18 +25,41 @@ public enum ShardDType {
     List<Source> encode(SourceTensor tensor) {
       return List.of(
           switch (tensor.role()) {
-            case VECTOR -> plain(tensor, DType.F32, tensor.columns());
-            case TABLE -> plain(tensor, DType.F16, tensor.columns());
-            case LINEAR -> plain(tensor, DType.F16, (tensor.columns() + 31) / 32 * 32);
+            case VECTOR -> FloatTensor.source(tensor, DType.F32, tensor.columns());
+            case TABLE -> FloatTensor.source(tensor, DType.F16, tensor.columns());
+            case LINEAR ->
+                FloatTensor.source(
+                    tensor, DType.F16, QuantizedTensor.blocks(tensor) * BlockQuantization.BLOCK);
           });
+    }
+  },
+  /** Linear weights in blocks of 32 with eight bits a column and an f16 scale. */
+  Q8 {
+    @Override
+    List<Source> encode(SourceTensor tensor) {
+      return tensor.role() == Role.LINEAR
+          ? QuantizedTensor.q8(tensor).sources()
+          : F16.encode(tensor);
+    }
+  },
+  /** Linear weights in blocks of 32 with four bits a column and an f16 scale. */
+  Q4 {
+    @Override
+    List<Source> encode(SourceTensor tensor) {
+      return tensor.role() == Role.LINEAR
+          ? QuantizedTensor.q4(tensor).sources()
+          : F16.encode(tensor);
     }
   };
 
-  /** Floats that are read from a checkpoint at once; what bounds the sharder's memory. */
-  private static final int BLOCK = 1 << 18;
-
   /** The tensors that stand for one of the checkpoint's. */
   abstract List<Source> encode(SourceTensor tensor);
+
+  /** What a unit is stored as: where there is nothing to quantise, it is F16. */
+  ShardDType storing(SourceUnit unit) {
+    boolean linear = unit.tensors().stream().anyMatch(tensor -> tensor.role() == Role.LINEAR);
+    return this == F32 || linear ? this : F16;
+  }
 
   /** The name in manifests and on command lines. */
   public String word() {
@@ -50,52 +69,5 @@ public enum ShardDType {
   /** The variant of a name. */
   public static Optional<ShardDType> named(String word) {
     return Arrays.stream(values()).filter(dtype -> dtype.word().equals(word)).findFirst();
-  }
-
-  /** A tensor in a float dtype, its rows padded with zeros to {@code width} columns. */
-  private static Source plain(SourceTensor tensor, DType dtype, int width) {
-    long[] shape =
-        tensor.role() == Role.VECTOR ? new long[] {width} : new long[] {tensor.rows(), width};
-    return new Source(tensor.name(), dtype, shape, out -> write(tensor, dtype, width, out));
-  }
-
-  private static void write(SourceTensor tensor, DType dtype, int width, OutputStream out)
-      throws IOException {
-    int columns = tensor.columns();
-    int most = Math.min(tensor.rows(), Math.max(1, BLOCK / columns));
-    for (int first = 0; first < tensor.rows(); first += most) {
-      int count = Math.min(most, tensor.rows() - first);
-      float[] block = new float[count * columns];
-      tensor.read(first, block);
-      ByteBuffer bytes =
-          ByteBuffer.allocate(count * width * dtype.bytes()).order(ByteOrder.LITTLE_ENDIAN);
-      for (int row = 0; row < count; row++) {
-        bytes.position(row * width * dtype.bytes());
-        for (int column = 0; column < columns; column++) {
-          put(tensor, dtype, block[row * columns + column], bytes);
-        }
-      }
-      out.write(bytes.array());
-    }
-  }
-
-  private static void put(SourceTensor tensor, DType dtype, float value, ByteBuffer bytes)
-      throws IOException {
-    if (!Float.isFinite(value)) {
-      throw new IOException("tensor " + tensor + " has a value that is not finite");
-    }
-    if (dtype == DType.F32) {
-      bytes.putFloat(value);
-      return;
-    }
-    if (Math.abs(value) > Half.MAX_VALUE) {
-      throw new IOException(
-          "tensor "
-              + tensor
-              + " has the value "
-              + value
-              + ", which f16 cannot hold; shard it in f32");
-    }
-    bytes.putShort(Half.fromFloat(value));
   }
 }

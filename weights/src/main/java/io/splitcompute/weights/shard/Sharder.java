@@ -3,10 +3,12 @@ package io.splitcompute.weights.shard;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.Sha256;
+import io.splitcompute.weights.canary.Canaries;
 import io.splitcompute.weights.checkpoint.Checkpoint;
 import io.splitcompute.weights.checkpoint.ModelFamily;
 import io.splitcompute.weights.checkpoint.ModelSource;
 import io.splitcompute.weights.checkpoint.ModelSource.SourceUnit;
+import io.splitcompute.weights.checkpoint.SentenceLength;
 import io.splitcompute.weights.checkpoint.SentencePooling;
 import io.splitcompute.weights.checkpoint.SourceTensor;
 import io.splitcompute.weights.safetensors.DType;
@@ -21,6 +23,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -72,13 +75,23 @@ public final class Sharder {
     Manifest.Pooling pooling = SentencePooling.of(checkpoint);
     int all = source.units().size() * dtypes.size() + 1;
     int done = 0;
+    Canaries canaries = new Canaries(source);
     List<Manifest.Unit> units = new ArrayList<>();
     for (SourceUnit unit : source.units()) {
       Map<String, Manifest.Shard> variants = new LinkedHashMap<>();
+      Map<ShardDType, Manifest.Shard> written = new EnumMap<>(ShardDType.class);
       for (ShardDType dtype : dtypes) {
         progress.at(unit.name() + " " + dtype.word(), done++, all);
-        variants.put(dtype.word(), write(unit, dtype));
+        ShardDType stored = dtype.storing(unit);
+        Manifest.Shard shard = written.get(stored);
+        if (shard == null) {
+          shard = write(unit, stored);
+          shard = shard.with(canaries.of(unit, store.path(StoreKeys.shard(shard.sha256()))));
+          written.put(stored, shard);
+        }
+        variants.put(dtype.word(), shard);
       }
+      canaries.pass(unit);
       units.add(new Manifest.Unit(unit.name(), variants));
     }
     progress.at(TOKENIZER, done++, all);
@@ -90,6 +103,7 @@ public final class Sharder {
             source.hiddenSize(),
             source.vocabularySize(),
             source.maxTokens(),
+            SentenceLength.of(checkpoint, source.maxTokens()),
             source.embeddings(),
             source.layer(),
             source.finalNorm(),

@@ -3,7 +3,6 @@ package io.splitcompute.weights.store;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -24,6 +23,7 @@ public final class S3Store implements WeightStore {
   private final S3Client s3;
   private final String bucket;
   private final Path cache;
+  private final PartDownload download;
 
   /**
    * @param cache folder in which shards are kept, by their SHA-256
@@ -32,6 +32,7 @@ public final class S3Store implements WeightStore {
     this.s3 = s3;
     this.bucket = bucket;
     this.cache = cache;
+    this.download = new PartDownload(s3, bucket);
   }
 
   @Override
@@ -89,16 +90,8 @@ public final class S3Store implements WeightStore {
     Files.createDirectories(cache);
     Path partial = Files.createTempFile(cache, shard.sha256(), ".partial");
     try {
-      try (OutputStream out = Files.newOutputStream(partial)) {
-        s3.getObject(
-            request -> request.bucket(bucket).key(StoreKeys.shard(shard.sha256())),
-            ResponseTransformer.toOutputStream(out));
-      }
-      ShardCheck.requireIntact(partial, shard);
+      download.fetch(shard, partial);
       return Files.move(partial, kept, StandardCopyOption.ATOMIC_MOVE);
-    } catch (SdkException failed) {
-      throw new IOException(
-          "the shard " + shard.sha256() + " cannot be fetched: " + failed.getMessage(), failed);
     } finally {
       Files.deleteIfExists(partial);
     }

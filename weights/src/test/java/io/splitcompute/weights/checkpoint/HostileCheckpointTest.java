@@ -54,8 +54,8 @@ class HostileCheckpointTest {
         "tie_word_embeddings | false | lm_head.weight",
         "rope_theta | 10000 | is unknown",
         "quantization_config | {\"bits\": 4} | is unknown",
-        "model_type | \"llama\" | known are [gpt2]",
-        "model_type | null | known are [gpt2]",
+        "model_type | \"llama\" | known are [bert, gpt2]",
+        "model_type | null | known are [bert, gpt2]",
       })
   void shouldRefuseAConfig(String member, String value, String why) throws Exception {
     assertRefused(new TestCheckpoint().config(member, value), why);

@@ -34,7 +34,7 @@ class WeightsCommandTest {
   void shouldShardVerifyAndInspect() {
     Outcome sharded = Outcome.of("shard", checkpoint, "--out", store);
     assertEquals(0, sharded.exitCode(), sharded.err());
-    assertTrue(sharded.out().startsWith("tiny: gpt2, 2 layers, f32 and f16, "), sharded.out());
+    assertTrue(sharded.out().startsWith("tiny: gpt2, 2 layers, f32, f16, q8, q4, "), sharded.out());
 
     Outcome verified = Outcome.of("verify", store);
     assertEquals(0, verified.exitCode(), verified.err());
@@ -43,7 +43,10 @@ class WeightsCommandTest {
     Outcome inspected = Outcome.of("inspect", store);
     assertEquals(0, inspected.exitCode(), inspected.err());
     assertEquals(sharded.out().strip(), inspected.out().lines().findFirst().orElseThrow());
-    assertTrue(inspected.out().contains("\nunit                 f32         f16\n"));
+    assertTrue(
+        inspected
+            .out()
+            .contains("\nunit                 f32         f16          q8          q4\n"));
     assertTrue(inspected.out().contains("\nlayer.1 "));
     assertTrue(inspected.out().contains("tokenizer   none: token ids alone"));
   }
@@ -127,7 +130,7 @@ class WeightsCommandTest {
         "shrad x | shrad",
         "shard | Missing required",
         "shard x | --out",
-        "shard x --out y --dtype q9 | known dtypes are f32, f16",
+        "shard x --out y --dtype q9 | known dtypes are f32, f16, q8, q4",
         "shard x --out y --dtype f16,f16 | --dtype names one twice",
         "shard x --out y --name a/b | a model's name has",
         "shard a..b --out y | give one by --name",

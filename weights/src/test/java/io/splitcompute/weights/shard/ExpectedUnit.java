@@ -1,9 +1,11 @@
 package io.splitcompute.weights.shard;
 
 import io.splitcompute.weights.Manifest;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 
-/** What FORMAT.md says a unit of a GPT-2 holds, its values taken from the checkpoint. */
+/** What FORMAT.md says a unit holds, its values taken from the checkpoint. */
 record ExpectedUnit(List<Matrix> tensors) {
 
   /**
@@ -24,6 +26,57 @@ record ExpectedUnit(List<Matrix> tensors) {
   }
 
   static ExpectedUnit of(String unit, Manifest manifest, RawCheckpoint raw, boolean tied) {
+    return manifest.family().equals("bert")
+        ? new ExpectedUnit(bert(unit, manifest, raw))
+        : gpt2(unit, manifest, raw, tied);
+  }
+
+  private static List<Matrix> bert(String unit, Manifest manifest, RawCheckpoint raw) {
+    int h = manifest.hiddenSize();
+    int i = manifest.layer().mlp().innerSize();
+    if (unit.equals("embeddings")) {
+      String e = "embeddings.";
+      return List.of(
+          table("tokens", h, raw.values(e + "word_embeddings.weight")),
+          table("positions", h, raw.values(e + "position_embeddings.weight")),
+          table("types", h, raw.values(e + "token_type_embeddings.weight")),
+          vector("norm.weight", h, raw.values(e + "LayerNorm.weight")),
+          vector("norm.bias", h, raw.values(e + "LayerNorm.bias")));
+    }
+    String l = "encoder.layer." + unit.substring("layer.".length()) + ".";
+    String a = l + "attention.output.";
+    return List.of(
+        vector("attention.norm.weight", h, raw.values(a + "LayerNorm.weight")),
+        vector("attention.norm.bias", h, raw.values(a + "LayerNorm.bias")),
+        dense("attention.qkv.weight", 3 * h, h, qkv(raw, l, ".weight")),
+        vector("attention.qkv.bias", 3 * h, qkv(raw, l, ".bias")),
+        dense("attention.out.weight", h, h, raw.values(a + "dense.weight")),
+        vector("attention.out.bias", h, raw.values(a + "dense.bias")),
+        vector("mlp.norm.weight", h, raw.values(l + "output.LayerNorm.weight")),
+        vector("mlp.norm.bias", h, raw.values(l + "output.LayerNorm.bias")),
+        dense("mlp.up.weight", i, h, raw.values(l + "intermediate.dense.weight")),
+        vector("mlp.up.bias", i, raw.values(l + "intermediate.dense.bias")),
+        dense("mlp.down.weight", h, i, raw.values(l + "output.dense.weight")),
+        vector("mlp.down.bias", h, raw.values(l + "output.dense.bias")));
+  }
+
+  private static double[] qkv(RawCheckpoint raw, String layer, String what) {
+    return Stream.of("query", "key", "value")
+        .map(part -> raw.values(layer + "attention.self." + part + what))
+        .flatMapToDouble(Arrays::stream)
+        .toArray();
+  }
+
+  private static Matrix table(String name, int columns, double[] values) {
+    return new Matrix(name, values.length / columns, columns, values, false, false);
+  }
+
+  private static Matrix dense(String name, int out, int in, double[] values) {
+    return new Matrix(name, out, in, values, false, true);
+  }
+
+  private static ExpectedUnit gpt2(
+      String unit, Manifest manifest, RawCheckpoint raw, boolean tied) {
     int h = manifest.hiddenSize();
     int v = manifest.vocabularySize();
     int p = manifest.embeddings().positions();

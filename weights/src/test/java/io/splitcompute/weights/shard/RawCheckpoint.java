@@ -59,6 +59,7 @@ final class RawCheckpoint {
   double[] values(String name) {
     double[] values = tensors.get(name);
     values = values != null ? values : tensors.get("transformer." + name);
+    values = values != null ? values : tensors.get("bert." + name);
     if (values == null) {
       throw new IllegalArgumentException(name);
     }

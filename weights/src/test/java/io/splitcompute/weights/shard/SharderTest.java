@@ -3,6 +3,7 @@ package io.splitcompute.weights.shard;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -24,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.concurrent.ForkJoinPool;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,8 +42,21 @@ class SharderTest {
     shard(new TestCheckpoint(), "other");
 
     Map<String, String> one = hashes(folder.resolve("one"));
-    assertEquals(2 + 2 * 5, one.size());
+    // Two manifests; f32 and f16 of five units, and q8 and q4 of the three with linear weights.
+    assertEquals(2 + 2 * 5 + 2 * 3, one.size());
     assertEquals(one, hashes(folder.resolve("other")));
+  }
+
+  @Test
+  void shouldGiveTheSameBytesForTheSameEncoderWhateverItsNamesArePrefixedWith() throws Exception {
+    Manifest one = shard(TestCheckpoint.bert(), "one");
+    Manifest other = shard(TestCheckpoint.bert().prefixed("bert."), "other");
+
+    assertArrayEquals(one.bytes(), other.bytes());
+    assertEquals(hashes(folder.resolve("one")), hashes(folder.resolve("other")));
+    assertEquals(
+        List.of("embeddings", "layer.0", "layer.1"),
+        one.units().stream().map(Manifest.Unit::name).toList());
   }
 
   @Test
@@ -141,6 +156,56 @@ class SharderTest {
             });
 
     assertEquals(List.of(0, 1, 2, 3, 4, 5, 6), done);
+  }
+
+  @Test
+  void shouldGiveTheSameBytesWithAnyNumberOfThreads() throws Exception {
+    Manifest parallel = shard(new TestCheckpoint(), "parallel");
+    ForkJoinPool one = new ForkJoinPool(1);
+    try {
+      Manifest alone = one.submit(() -> shard(new TestCheckpoint(), "alone")).get();
+
+      assertArrayEquals(parallel.bytes(), alone.bytes());
+    } finally {
+      one.shutdown();
+    }
+  }
+
+  @Test
+  void shouldStoreAUnitWithoutLinearWeightsInF16WhereQuantsAreAskedFor() throws Exception {
+    Manifest manifest = shard(new TestCheckpoint(), "store");
+
+    for (String unit : List.of("embeddings", "final")) {
+      Manifest.Shard half = manifest.unit(unit).variant("f16");
+      assertEquals(half, manifest.unit(unit).variant("q8"));
+      assertEquals(half, manifest.unit(unit).variant("q4"));
+    }
+    SafetensorsFile file =
+        SafetensorsFile.open(
+            new FolderStore(folder.resolve("store"))
+                .fetch(manifest.unit("embeddings").variant("q4")));
+    assertEquals("f16", file.metadata().get("dtype"));
+  }
+
+  @Test
+  void shouldGiveEveryVariantACanary() throws Exception {
+    Manifest manifest = shard(new TestCheckpoint(), "store");
+
+    for (Manifest.Unit unit : manifest.units()) {
+      for (Manifest.Shard shard : unit.variants().values()) {
+        assertNotNull(shard.canary(), unit.name());
+      }
+    }
+  }
+
+  @Test
+  void shouldRefuseWeightsWhoseAnswersF32CannotHold() {
+    TestCheckpoint checkpoint = new TestCheckpoint().value("ln_f.weight", 3e38f);
+    checkpoint.value("ln_f.bias", 3e38f);
+
+    String refusal = assertThrows(IOException.class, () -> shard(checkpoint, "store")).toString();
+
+    assertTrue(refusal.contains("unit final gives values that f32 cannot hold"), refusal);
   }
 
   private Manifest shard(TestCheckpoint checkpoint, String store) throws IOException {

@@ -84,10 +84,10 @@ class PublisherTest {
     String revision = publish(recording);
 
     List<String> sent = recording.sent();
-    assertEquals(12, sent.size());
-    assertTrue(sent.subList(0, 10).stream().allMatch(key -> key.startsWith("shards/")));
-    assertEquals("models/tiny/" + revision + "/manifest.json", sent.get(10));
-    assertEquals(CURRENT, sent.get(11));
+    assertEquals(18, sent.size());
+    assertTrue(sent.subList(0, 16).stream().allMatch(key -> key.startsWith("shards/")));
+    assertEquals("models/tiny/" + revision + "/manifest.json", sent.get(16));
+    assertEquals(CURRENT, sent.get(17));
   }
 
   @Test
@@ -145,8 +145,8 @@ class PublisherTest {
     publish(recording);
 
     assertTrue(Collections.disjoint(there, recording.sent()), "a shard was sent twice");
-    assertEquals(12, keys().size());
-    assertEquals(12, there.size() + recording.sent().size());
+    assertEquals(18, keys().size());
+    assertEquals(18, there.size() + recording.sent().size());
   }
 
   @Test

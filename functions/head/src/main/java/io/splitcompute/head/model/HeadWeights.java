@@ -1,88 +1,144 @@
 package io.splitcompute.head.model;
 
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
+import ai.djl.Device;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import io.splitcompute.head.program.Packing;
+import io.splitcompute.head.program.Precision;
 import io.splitcompute.head.program.Programs;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.safetensors.Tensor;
-import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * A model's weights in f32, in the order in which its programs take them.
+ * A model's weights on one device, as its programs take them: a list a unit.
  *
  * @param embeddings token and position tables
- * @param layers the tensors of each layer, the attention's scale first
- * @param finalNorm the final LayerNorm
+ * @param layers in their order
+ * @param finalNorm the final LayerNorm; null if the model has none
+ * @param bytes that they take
  */
-record HeadWeights(List<NDArray> embeddings, List<List<NDArray>> layers, List<NDArray> finalNorm) {
-
-  private static final String F32 = "f32";
-  private static final String F16 = "f16";
+record HeadWeights(
+    IValue embeddings, List<Layer> layers, @Nullable IValue finalNorm, WeightBytes bytes)
+    implements AutoCloseable {
 
   /**
-   * Loads what a head can need: all units but {@code lm_head}. The variant {@code f32} is used
-   * where the model has it, since it is exact, else {@code f16}.
+   * @param scale of the attention
+   * @param tensors as {@link Programs#LAYER_TENSORS} names them
+   */
+  record Layer(IValue scale, IValue tensors) {}
+
+  /**
+   * Puts weights on a device.
    *
    * @throws IOException if a shard cannot be read or is not what the manifest says
    */
-  static HeadWeights load(Manifest manifest, WeightStore store, NDManager manager)
+  static HeadWeights load(
+      Manifest manifest, UnitFiles files, ComputeDevice device, PtNDManager manager)
       throws IOException {
-    String dtype = manifest.dtypes().contains(F32) ? F32 : F16;
-    List<List<NDArray>> layers = new ArrayList<>();
+    Loading loading = new Loading(files, device, manager);
+    IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
+    List<Layer> layers = new ArrayList<>();
     for (int i = 0; i < manifest.layers(); i++) {
-      List<NDArray> layer = new ArrayList<>();
-      layer.add(manager.create(manifest.layer().attention().scales().get(i).doubleValue()));
-      layer.addAll(unit(manifest, "layer." + i, dtype, Programs.LAYER_TENSORS, store, manager));
-      layers.add(List.copyOf(layer));
+      layers.add(
+          new Layer(
+              IValue.from(manifest.layer().attention().scales().get(i).doubleValue()),
+              loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS)));
     }
+    IValue finalNorm =
+        manifest.finalNorm() == null ? null : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
     return new HeadWeights(
-        unit(manifest, "embeddings", dtype, Programs.EMBEDDINGS_TENSORS, store, manager),
+        embeddings,
         List.copyOf(layers),
-        unit(manifest, "final", dtype, Programs.FINAL_TENSORS, store, manager));
+        finalNorm,
+        new WeightBytes(loading.mapped, loading.allocated));
   }
 
-  private static List<NDArray> unit(
-      Manifest manifest,
-      String unit,
-      String dtype,
-      List<String> names,
-      WeightStore store,
-      NDManager manager)
-      throws IOException {
-    SafetensorsFile file = SafetensorsFile.open(store.fetch(manifest.unit(unit).variant(dtype)));
-    List<NDArray> tensors = new ArrayList<>();
-    for (String name : names) {
-      tensors.add(tensor(file, name, manager));
+  /** Reads units, and counts what they take. */
+  private static final class Loading {
+
+    private final UnitFiles files;
+    private final ComputeDevice device;
+    private final PtNDManager manager;
+    private long mapped;
+    private long allocated;
+
+    Loading(UnitFiles files, ComputeDevice device, PtNDManager manager) {
+      this.files = files;
+      this.device = device;
+      this.manager = manager;
     }
-    return List.copyOf(tensors);
+
+    IValue unit(String unit, List<String> names) throws IOException {
+      SafetensorsFile file = files.unit(unit);
+      PtNDArray[] tensors = new PtNDArray[names.size()];
+      for (int i = 0; i < tensors.length; i++) {
+        tensors[i] = tensor(file, names.get(i));
+      }
+      return IValue.listFrom(tensors);
+    }
+
+    /** One tensor, without the columns of zeros that pad its rows in a shard. */
+    private PtNDArray tensor(SafetensorsFile file, String name) throws IOException {
+      Tensor tensor = file.tensor(name);
+      Shape shape = new Shape(tensor.shape());
+      DataType wanted = dtype(name);
+      String in = file.metadata().get(name + ".in");
+      Packing packing = in == null ? null : device.packing();
+      DataType stored =
+          switch (tensor.dtype()) {
+            case F32 -> DataType.FLOAT32;
+            case F16 -> DataType.FLOAT16;
+            default ->
+                throw new IOException("the head does not run weights of dtype " + tensor.dtype());
+          };
+      boolean view = stored == wanted && packing == null && !device.device().isGpu();
+      if (view && (in == null || Long.parseLong(in) == shape.get(1))) {
+        // A view of the mapped file: on a CPU nothing is copied.
+        mapped += tensor.bytes().remaining();
+        return manager.create(tensor.bytes(), shape, stored);
+      }
+      try (PtNDManager scratch = ComputeDevice.manager(Device.cpu())) {
+        PtNDArray whole = scratch.create(tensor.bytes(), shape, stored);
+        PtNDArray rows =
+            in == null || Long.parseLong(in) == shape.get(1)
+                ? whole
+                : (PtNDArray) whole.get(new NDIndex(":, :" + Long.parseLong(in)));
+        PtNDArray exact = rows.toType(wanted, false);
+        allocated += exact.size() * wanted.getNumOfBytes();
+        if (packing != null) {
+          return packing.pack(exact, manager);
+        }
+        PtNDArray placed = exact.toDevice(device.device(), true);
+        placed.attach(manager);
+        return placed;
+      }
+    }
+
+    private DataType dtype(String name) {
+      Precision precision = device.precision();
+      return name.contains("norm.") ? precision.residual() : precision.matrices();
+    }
   }
 
-  /** One tensor in f32, without the columns of zeros that pad its rows in a shard. */
-  private static NDArray tensor(SafetensorsFile file, String name, NDManager manager)
-      throws IOException {
-    Tensor tensor = file.tensor(name);
-    Shape shape = new Shape(tensor.shape());
-    return switch (tensor.dtype()) {
-      // A view of the mapped file: on a CPU nothing is copied.
-      case F32 -> manager.create(tensor.bytes(), shape, DataType.FLOAT32);
-      case F16 -> {
-        String in = file.metadata().get(name + ".in");
-        try (NDManager scratch = manager.newSubManager()) {
-          NDArray half = scratch.create(tensor.bytes(), shape, DataType.FLOAT16);
-          NDArray rows = in == null ? half : half.get(new NDIndex(":, :" + Long.parseLong(in)));
-          NDArray single = rows.toType(DataType.FLOAT32, true);
-          single.attach(manager);
-          yield single;
-        }
-      }
-      default -> throw new IOException("the head does not run weights of dtype " + tensor.dtype());
-    };
+  @Override
+  public void close() {
+    embeddings.close();
+    layers.forEach(
+        layer -> {
+          layer.scale().close();
+          layer.tensors().close();
+        });
+    if (finalNorm != null) {
+      finalNorm.close();
+    }
   }
 }

@@ -1,10 +1,12 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import io.splitcompute.api.RequestedModel;
+import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
@@ -13,9 +15,12 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,9 +33,12 @@ import org.slf4j.LoggerFactory;
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
-  private static final Duration RETRY_LOADING = Duration.ofSeconds(5);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
 
   private final WeightStore store;
+  private final Devices devices;
+  private final Scheduler scheduler;
+  private final MeterRegistry registry;
   private final List<String> names;
   private final Map<ModelName, Head> heads = new ConcurrentHashMap<>();
   private final ExecutorService loader =
@@ -40,52 +48,118 @@ public final class Heads {
             thread.setDaemon(true);
             return thread;
           });
-  private volatile boolean ready;
+  private final Duration patience;
+  private final CountDownLatch loaded = new CountDownLatch(1);
+  private volatile Optional<String> failure = Optional.empty();
 
   Heads(
       WeightStore store,
-      @Property(name = "splitcompute.models", defaultValue = "") List<String> names) {
+      Devices devices,
+      Scheduler scheduler,
+      MeterRegistry registry,
+      @Property(name = "splitcompute.models", defaultValue = "") List<String> names,
+      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience) {
     this.store = store;
-    this.names = List.copyOf(names);
+    this.devices = devices;
+    this.scheduler = scheduler;
+    this.registry = registry;
+    // An absent list comes as one blank name.
+    this.names = names.stream().filter(name -> !name.isBlank()).toList();
+    this.patience = patience;
     loader.execute(this::loadAll);
   }
 
   /** Whether all models are loaded. */
   public boolean ready() {
-    return ready;
+    return loaded.getCount() == 0;
+  }
+
+  /** Why the last attempt to load a model failed, as long as it has not been made good. */
+  public Optional<String> failure() {
+    return failure;
   }
 
   /**
-   * @throws ProblemException model-not-found, or not-ready while models load
+   * @throws ProblemException model-not-found, or not-ready if models still load when {@code
+   *     splitcompute.wait-for-models} is over: on Lambda, whose first request comes with the start
    */
   public Head get(String name) {
-    Head head = heads.get(RequestedModel.named(name));
+    ModelName model = RequestedModel.named(name);
+    Head head = heads.get(model);
     if (head != null) {
       return head;
     }
-    if (!ready) {
+    if (!awaitLoaded()) {
       throw ProblemException.later(
           ProblemType.NOT_READY,
           "The head is still loading its models; try again after Retry-After seconds",
           Duration.ofSeconds(1));
     }
-    throw RequestedModel.notFound();
+    head = heads.get(model);
+    if (head == null) {
+      throw RequestedModel.notFound();
+    }
+    return head;
+  }
+
+  private boolean awaitLoaded() {
+    try {
+      return loaded.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
   }
 
   private void loadAll() {
+    Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
-      try {
-        for (ModelName model : models()) {
-          if (!heads.containsKey(model)) {
-            heads.put(model, load(model));
-          }
-        }
-        ready = true;
+      if (loadMissing(pause)) {
+        failure = Optional.empty();
+        loaded.countDown();
         return;
-      } catch (IOException | RuntimeException failed) {
-        LOG.error("Models cannot be loaded, trying again: {}", failed.getMessage(), failed);
-        pause();
       }
+      sleep(pause);
+      pause =
+          pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
+              ? pause.multipliedBy(2)
+              : LONGEST_PAUSE;
+    }
+  }
+
+  /** Loads each model that is not loaded yet: one that fails does not keep the others. */
+  private boolean loadMissing(Duration pause) {
+    boolean complete = true;
+    try {
+      for (ModelName model : models()) {
+        if (!heads.containsKey(model)) {
+          complete &= loaded(model, pause);
+        }
+      }
+    } catch (IOException | RuntimeException failed) {
+      failed(failed, "the models cannot be listed", pause);
+      complete = false;
+    }
+    return complete;
+  }
+
+  private boolean loaded(ModelName model, Duration pause) {
+    try {
+      heads.put(model, load(model));
+      return true;
+    } catch (IOException | RuntimeException failed) {
+      failed(failed, "the model " + model + " cannot be loaded", pause);
+      return false;
+    }
+  }
+
+  private void failed(Exception cause, String what, Duration pause) {
+    String reason = what + ": " + cause.getMessage();
+    failure = Optional.of(reason);
+    if (cause instanceof IOException) {
+      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason);
+    } else {
+      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason, cause);
     }
   }
 
@@ -99,7 +173,8 @@ public final class Heads {
             .manifest(model)
             .orElseThrow(() -> new IOException("the model " + model + " is not published"));
     long started = System.nanoTime();
-    Head head = Head.load(published, store);
+    Head head = Head.load(published, store, devices.list());
+    head.measureInto(registry);
     LOG.info(
         "Loaded {} revision {} in {} ms",
         model,
@@ -108,9 +183,9 @@ public final class Heads {
     return head;
   }
 
-  private static void pause() {
+  private static void sleep(Duration pause) {
     try {
-      Thread.sleep(RETRY_LOADING.toMillis());
+      Thread.sleep(pause.toMillis());
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
     }
@@ -119,6 +194,8 @@ public final class Heads {
   @PreDestroy
   void close() {
     loader.shutdownNow();
+    // First: what is running uses the weights.
+    scheduler.close();
     heads.values().forEach(Head::close);
   }
 }

@@ -1,15 +1,18 @@
 package io.splitcompute.head.model;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
-import io.splitcompute.weights.store.WeightStore;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.HashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/** Turns text into token ids, with the model's special tokens and without padding or truncation. */
+/**
+ * Turns text into token ids, with the model's special tokens and without padding. A text is cut
+ * only where the checkpoint says to how many tokens.
+ */
 public final class Tokenizer implements AutoCloseable {
 
   private static final String TENSOR = "tokenizer.json";
@@ -20,13 +23,24 @@ public final class Tokenizer implements AutoCloseable {
     this.tokenizer = tokenizer;
   }
 
-  /** Reads the tokenizer's shard. */
-  static Tokenizer load(Manifest.Shard shard, WeightStore store) throws IOException {
-    ByteBuffer bytes = SafetensorsFile.open(store.fetch(shard)).tensor(TENSOR).bytes();
+  /**
+   * Reads the tokenizer's shard.
+   *
+   * @param truncateTokens what a text is cut to, special tokens included; null for no cutting
+   */
+  static Tokenizer load(SafetensorsFile shard, @Nullable Integer truncateTokens)
+      throws IOException {
+    ByteBuffer bytes = shard.tensor(TENSOR).bytes();
     byte[] json = new byte[bytes.remaining()];
     bytes.get(json);
-    Map<String, String> options =
-        Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false");
+    Map<String, String> options = new HashMap<>();
+    options.put("addSpecialTokens", "true");
+    options.put("padding", "false");
+    options.put("truncation", Boolean.toString(truncateTokens != null));
+    if (truncateTokens != null) {
+      options.put("maxLength", truncateTokens.toString());
+      options.put("modelMaxLength", truncateTokens.toString());
+    }
     return new Tokenizer(HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(json), options));
   }
 

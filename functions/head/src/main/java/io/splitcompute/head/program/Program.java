@@ -3,26 +3,25 @@ package io.splitcompute.head.program;
 import ai.djl.Device;
 import ai.djl.MalformedModelException;
 import ai.djl.Model;
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDList;
-import ai.djl.nn.Block;
-import ai.djl.training.ParameterStore;
+import ai.djl.pytorch.engine.PtSymbolBlock;
+import ai.djl.pytorch.jni.IValue;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.util.List;
 
 /**
- * One compiled TorchScript function of tensors to one tensor. Its weights are inputs, so one
- * program serves every layer. Safe for use by several threads.
+ * One compiled TorchScript function. Its weights are inputs, so one program serves every layer. It
+ * takes and gives PyTorch's own values rather than arrays: those of the weights are made once, and
+ * a run is one call into native code.
  */
 public final class Program implements AutoCloseable {
 
+  // Kept though only its block is used: a model that is collected closes its block.
   private final Model model;
-  private final Block block;
+  private final PtSymbolBlock block;
 
   private Program(Model model) {
     this.model = model;
-    this.block = model.getBlock();
+    this.block = (PtSymbolBlock) model.getBlock();
   }
 
   /**
@@ -39,6 +38,9 @@ public final class Program implements AutoCloseable {
     } catch (IOException | MalformedModelException refused) {
       model.close();
       throw new IllegalStateException("PyTorch refuses the program " + name, refused);
+    } catch (RuntimeException refused) {
+      model.close();
+      throw refused;
     }
     return new Program(model);
   }
@@ -46,15 +48,12 @@ public final class Program implements AutoCloseable {
   /**
    * Runs the function.
    *
-   * @param inputs in the order of its parameters; the result belongs to the first one's manager
+   * @param inputs in the order of its parameters; they stay the caller's
+   * @return the result, the caller's to close
+   * @throws ai.djl.engine.EngineException if PyTorch fails, out of memory say
    */
-  public NDArray run(List<NDArray> inputs) {
-    NDList list = new NDList(inputs);
-    // A name with a dot would make DJL pass the array as a member of a dictionary.
-    list.forEach(array -> array.setName(null));
-    return block
-        .forward(new ParameterStore(list.head().getManager(), true), list, false)
-        .singletonOrThrow();
+  public IValue run(IValue... inputs) {
+    return block.forward(inputs);
   }
 
   @Override

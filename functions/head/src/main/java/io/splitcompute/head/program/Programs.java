@@ -2,21 +2,28 @@ package io.splitcompute.head.program;
 
 import ai.djl.Device;
 import io.splitcompute.weights.Manifest;
+import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The programs of one model, written from its manifest's layer description.
+ * The programs of one model, written from its manifest's description.
  *
  * <p>Shapes: {@code T} tokens of all sequences end to end, {@code B} sequences, {@code h} hidden
- * size, {@code i} the MLP's inner size.
+ * size. Each takes its unit's weights as one list, last.
  *
- * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, tokens [v, h], positions [p,
- *     h])} to {@code [T, h]}
- * @param layer {@code (x [T, h], lengths [B] int64 on the CPU, scale [] float64 on the CPU)} and
- *     then {@link #LAYER_TENSORS}, to {@code [T, h]}
- * @param finalNorm {@code (x [T, h], weight [h], bias [h])} to {@code [T, h]}
+ * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, weights)} to {@code [T, h]};
+ *     weights as {@link #embeddingsTensors} names them
+ * @param layer {@code (x [T, h], runs, starts [B + 1] int32, longest, scale, weights)} to {@code
+ *     [T, h]}. {@code runs} are pairs of a count and the length that so many neighbouring sequences
+ *     have; {@code starts} and {@code longest} tell the same to {@link Attention#RAGGED}
+ * @param finalNorm {@code (x [T, h], weights)} to {@code [T, h]}; null if the model has none
+ * @param rows {@code (x [T, h], rows [R] int64)} to {@code [R, h]}
+ * @param means {@code (x [T, h], lengths [B] int64)} to {@code [B, h]}, the mean of each sequence's
+ *     rows in f32
  */
-public record Programs(Program embeddings, Program layer, Program finalNorm)
+public record Programs(
+    Program embeddings, Program layer, @Nullable Program finalNorm, Program rows, Program means)
     implements AutoCloseable {
 
   /** A layer's tensors, in the order in which its program takes them. */
@@ -35,110 +42,127 @@ public record Programs(Program embeddings, Program layer, Program finalNorm)
           "mlp.down.weight",
           "mlp.down.bias");
 
-  /** The tensors of the unit {@code embeddings}, likewise. */
-  public static final List<String> EMBEDDINGS_TENSORS = List.of("tokens", "positions");
-
   /** The tensors of the unit {@code final}, likewise. */
   public static final List<String> FINAL_TENSORS = List.of("norm.weight", "norm.bias");
 
+  /** The tensors of the unit {@code embeddings}, likewise. */
+  public static List<String> embeddingsTensors(Manifest manifest) {
+    List<String> tensors = new ArrayList<>(List.of("tokens", "positions"));
+    if (manifest.embeddings().types() != null) {
+      tensors.add("types");
+    }
+    if (manifest.embeddings().norm() != null) {
+      tensors.addAll(List.of("norm.weight", "norm.bias"));
+    }
+    return List.copyOf(tensors);
+  }
+
   /** Writes and compiles the programs of a model. */
-  public static Programs compile(Manifest manifest, Device device) {
+  public static Programs compile(
+      Manifest manifest, Precision precision, Linear linear, Attention attention, Device device) {
+    Manifest.LayerNorm finalNorm = manifest.finalNorm();
     return new Programs(
-        Program.compile("Embeddings", embeddingsSource(), device),
-        Program.compile("Layer", layerSource(manifest.layer()), device),
-        Program.compile("FinalNorm", finalNormSource(manifest.finalNorm().epsilon()), device));
+        Program.compile("Embeddings", embeddings(manifest, precision), device),
+        Program.compile(
+            "Layer",
+            function(
+                "Layer",
+                List.of(
+                    "x: Tensor",
+                    "runs: List[int]",
+                    "starts: Tensor",
+                    "longest: int",
+                    "scale: float"),
+                LAYER_TENSORS,
+                new LayerSource(manifest.layer(), precision, linear, attention).body()),
+            device),
+        finalNorm == null
+            ? null
+            : Program.compile("FinalNorm", finalNorm(finalNorm.epsilon()), device),
+        Program.compile(
+            "Rows",
+            """
+              def forward(self: __torch__.Rows,
+                x: Tensor,
+                rows: Tensor) -> Tensor:
+                return torch.index_select(x, 0, rows)
+            """,
+            device),
+        Program.compile(
+            "Means",
+            """
+              def forward(self: __torch__.Means,
+                x: Tensor,
+                lengths: Tensor) -> Tensor:
+                return torch.segment_reduce(torch.to(x, 6), "mean", lengths=lengths, axis=0, unsafe=True)
+            """,
+            device));
   }
 
-  private static String embeddingsSource() {
-    return """
-          def forward(self: __torch__.Embeddings,
-            token_ids: Tensor,
-            position_ids: Tensor,
-            tokens: Tensor,
-            positions: Tensor) -> Tensor:
-            return torch.add(torch.embedding(tokens, token_ids), torch.embedding(positions, position_ids))
-        """;
+  private static String embeddings(Manifest manifest, Precision precision) {
+    StringBuilder body = new StringBuilder();
+    body.append("    token = torch.embedding(tokens, token_ids)\n");
+    body.append("    position = torch.embedding(positions, position_ids)\n");
+    body.append(
+        "    x = torch.add(%s, %s)\n"
+            .formatted(precision.toResidual("token"), precision.toResidual("position")));
+    if (manifest.embeddings().types() != null) {
+      // Every token is of type 0.
+      body.append("    x = torch.add(x, torch.select(types, 0, 0))\n");
+    }
+    Manifest.LayerNorm norm = manifest.embeddings().norm();
+    if (norm != null) {
+      body.append(
+          "    x = torch.layer_norm(x, [torch.size(x, 1)], norm_weight, norm_bias, %s)\n"
+              .formatted(norm.epsilon()));
+    }
+    body.append("    return x\n");
+    return function(
+        "Embeddings",
+        List.of("token_ids: Tensor", "position_ids: Tensor"),
+        embeddingsTensors(manifest),
+        body.toString());
   }
 
-  private static String finalNormSource(double epsilon) {
-    return """
-          def forward(self: __torch__.FinalNorm,
-            x: Tensor,
-            weight: Tensor,
-            bias: Tensor) -> Tensor:
-            return torch.layer_norm(x, [torch.size(x, 1)], weight, bias, %s)
-        """
-        .formatted(epsilon);
+  private static String finalNorm(double epsilon) {
+    return function(
+        "FinalNorm",
+        List.of("x: Tensor"),
+        FINAL_TENSORS,
+        "    return torch.layer_norm(x, [torch.size(x, 1)], norm_weight, norm_bias, "
+            + epsilon
+            + ")\n");
   }
 
-  /**
-   * A pre-LayerNorm transformer layer. Linear algebra runs over all tokens at once, attention one
-   * sequence at a time, so that nothing is padded and no sequence sees another.
-   */
-  private static String layerSource(Manifest.Layer layer) {
-    String activation =
-        switch (layer.mlp().activation()) {
-          case GELU_TANH -> "torch.gelu(up, approximate=\"tanh\")";
-          case GELU_ERF -> "torch.gelu(up)";
-          case RELU -> "torch.relu(up)";
-        };
-    String causal =
-        switch (layer.attention().mask()) {
-          case CAUSAL -> "True";
-        };
-    String epsilon =
-        switch (layer.norm().order()) {
-          case PRE -> Double.toString(layer.norm().epsilon());
-        };
-    return """
-          def forward(self: __torch__.Layer,
-            x: Tensor,
-            lengths: Tensor,
-            scale_tensor: Tensor,
-            attention_norm_weight: Tensor,
-            attention_norm_bias: Tensor,
-            qkv_weight: Tensor,
-            qkv_bias: Tensor,
-            out_weight: Tensor,
-            out_bias: Tensor,
-            mlp_norm_weight: Tensor,
-            mlp_norm_bias: Tensor,
-            up_weight: Tensor,
-            up_bias: Tensor,
-            down_weight: Tensor,
-            down_bias: Tensor) -> Tensor:
-            hidden = torch.size(x, 1)
-            scale = annotate(float, torch.item(scale_tensor))
-            normed = torch.layer_norm(x, [hidden], attention_norm_weight, attention_norm_bias, %1$s)
-            qkv = torch.linear(normed, qkv_weight, qkv_bias)
-            contexts = annotate(List[Tensor], [])
-            start = 0
-            for i in range(torch.size(lengths, 0)):
-              length = annotate(int, torch.item(torch.select(lengths, 0, i)))
-              end = torch.add(start, length)
-              rows = torch.view(torch.slice(qkv, 0, start, end), [length, 3, %2$d, %3$d])
-              heads = torch.unsqueeze(torch.permute(rows, [1, 2, 0, 3]), 1)
-              q = torch.select(heads, 0, 0)
-              k = torch.select(heads, 0, 1)
-              v = torch.select(heads, 0, 2)
-              context = torch.scaled_dot_product_attention(q, k, v, None, 0., %4$s, scale=scale)
-              merged = torch.reshape(torch.transpose(context, 1, 2), [length, hidden])
-              _0 = torch.append(contexts, merged)
-              start = end
-            attended = torch.add(x, torch.linear(torch.cat(contexts, 0), out_weight, out_bias))
-            normed0 = torch.layer_norm(attended, [hidden], mlp_norm_weight, mlp_norm_bias, %1$s)
-            up = torch.linear(normed0, up_weight, up_bias)
-            active = %5$s
-            return torch.add(attended, torch.linear(active, down_weight, down_bias))
-        """
-        .formatted(
-            epsilon, layer.attention().heads(), layer.attention().headSize(), causal, activation);
+  /** A method {@code forward} with a list of weights as its last parameter. */
+  private static String function(
+      String name, List<String> parameters, List<String> weights, String body) {
+    StringBuilder source = new StringBuilder();
+    source.append("  def forward(self: __torch__.").append(name).append(",\n");
+    parameters.forEach(parameter -> source.append("    ").append(parameter).append(",\n"));
+    source.append("    weights: List[Tensor]) -> Tensor:\n    ");
+    weights.forEach(weight -> source.append(identifier(weight)).append(", "));
+    return source.append("= weights\n").append(body).toString();
+  }
+
+  /** {@code attention.qkv.weight} is {@code qkv_weight}, but for the norms. */
+  private static String identifier(String tensor) {
+    return tensor
+        .replace("attention.norm", "attention_norm")
+        .replace("mlp.norm", "mlp_norm")
+        .replace("attention.", "")
+        .replace("mlp.", "")
+        .replace('.', '_');
   }
 
   @Override
   public void close() {
     embeddings.close();
     layer.close();
-    finalNorm.close();
+    if (finalNorm != null) {
+      finalNorm.close();
+    }
+    rows.close();
+    means.close();
   }
 }

@@ -1,0 +1,65 @@
+package io.splitcompute.api;
+
+import io.micronaut.http.HttpRequest;
+import io.micronaut.http.HttpResponse;
+import io.micronaut.http.MutableHttpResponse;
+import io.micronaut.http.annotation.RequestFilter;
+import io.micronaut.http.annotation.ResponseFilter;
+import io.micronaut.http.annotation.ServerFilter;
+import java.util.UUID;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Gives each request an id, in {@code X-Request-Id} and in the log: its caller's, if that is fit
+ * for a log. Logged are a request's method, route and outcome; never its body, which may be a
+ * user's text, nor its query.
+ */
+@ServerFilter("/v1/**")
+final class RequestLog {
+
+  static final String NAME = "io.splitcompute.requests";
+
+  private static final Logger LOG = LoggerFactory.getLogger(NAME);
+  private static final String HEADER = "X-Request-Id";
+  private static final String ID = "splitcompute.request.id";
+  private static final String ARRIVED = "splitcompute.request.arrived";
+  private static final Pattern FIT = Pattern.compile("[A-Za-z0-9._=-]{1,64}");
+
+  @RequestFilter
+  void arrived(HttpRequest<?> request) {
+    String asked = request.getHeaders().get(HEADER);
+    request.setAttribute(
+        ID, asked != null && FIT.matcher(asked).matches() ? asked : UUID.randomUUID().toString());
+    request.setAttribute(ARRIVED, System.nanoTime());
+  }
+
+  @ResponseFilter
+  void answered(HttpRequest<?> request, @Nullable MutableHttpResponse<?> response) {
+    if (response == null) {
+      return;
+    }
+    String id = request.getAttribute(ID, String.class).orElse("");
+    response.header(HEADER, id);
+    LOG.atInfo()
+        .addKeyValue("requestId", id)
+        .addKeyValue("method", request.getMethodName())
+        .addKeyValue("path", request.getPath())
+        .addKeyValue("status", response.code())
+        .addKeyValue("milliseconds", milliseconds(request))
+        .addKeyValue("bytes", bytes(response))
+        .log("request");
+  }
+
+  private static double milliseconds(HttpRequest<?> request) {
+    long arrived = request.getAttribute(ARRIVED, Long.class).orElseGet(System::nanoTime);
+    return Math.round((System.nanoTime() - arrived) / 1e4) / 100.0;
+  }
+
+  /** Of a body that is bytes already; a body that is yet to be written has none. */
+  private static long bytes(HttpResponse<?> response) {
+    return response.body() instanceof byte[] body ? body.length : -1;
+  }
+}

@@ -1,0 +1,105 @@
+package io.splitcompute.catalog;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.splitcompute.weights.Sha256;
+import java.net.http.HttpResponse;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What the catalog tells of models. */
+final class ModelsTest {
+
+  @TempDir static Path folder;
+
+  private static RunningCatalog catalog;
+
+  @BeforeAll
+  static void start() throws Exception {
+    catalog = RunningCatalog.start(folder, Map.of());
+  }
+
+  @AfterAll
+  static void stop() {
+    catalog.close();
+  }
+
+  @Test
+  void shouldListModelsAsOpenAiDoes() throws Exception {
+    JsonNode list = RunningCatalog.json(catalog.get("/v1/models"));
+
+    assertEquals("list", list.path("object").asText());
+    assertEquals(1, list.path("data").size());
+    JsonNode model = list.path("data").get(0);
+    assertEquals(RunningCatalog.MODEL, model.path("id").asText());
+    assertEquals("model", model.path("object").asText());
+    assertEquals("splitcompute", model.path("owned_by").asText());
+    assertTrue(model.path("created").isIntegralNumber());
+  }
+
+  @Test
+  void shouldTellWhatASplitNeedsToKnow() throws Exception {
+    JsonNode model = RunningCatalog.json(catalog.get("/v1/models/gpt2-plain"));
+
+    assertEquals(catalog.manifest.layers(), model.path("layers").asInt());
+    assertEquals(catalog.manifest.hiddenSize(), model.path("hiddenSize").asInt());
+    assertEquals("[\"f32\",\"f16\"]", model.path("dtypes").toString());
+    assertEquals(2048, model.path("limits").path("maxInputs").asInt());
+    assertEquals(64, model.path("limits").path("maxTokensPerInput").asInt());
+    assertTrue(model.path("limits").path("maxTokensPerRequest").asInt() > 0);
+    assertEquals(Sha256.of(catalog.manifest.bytes()), model.path("revision").asText());
+  }
+
+  @Test
+  void shouldServeTheManifestByteForByte() throws Exception {
+    HttpResponse<byte[]> response = catalog.get("/v1/models/gpt2-plain/manifest");
+
+    assertEquals(200, response.statusCode());
+    assertTrue(RunningCatalog.type(response).startsWith("application/json"));
+    assertArrayEquals(catalog.manifest.bytes(), response.body());
+  }
+
+  @Test
+  void shouldNotSendAManifestThatTheCallerHas() throws Exception {
+    String tag =
+        catalog.get("/v1/models/gpt2-plain/manifest").headers().firstValue("ETag").orElseThrow();
+
+    HttpResponse<byte[]> response =
+        catalog.get("/v1/models/gpt2-plain/manifest", "If-None-Match", tag);
+
+    assertEquals(304, response.statusCode());
+    assertEquals(0, response.body().length);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "/v1/models/gpt2-plainer",
+        "/v1/models/gpt2-plainer/manifest",
+        "/v1/models/..%2f..%2fshards/manifest",
+        "/v1/models/a..b",
+        "/v1/models/.hidden",
+        "/v1/models/x%00y"
+      })
+  void shouldAnswer404ForAModelThatIsNotThere(String path) throws Exception {
+    HttpResponse<byte[]> response = catalog.get(path);
+
+    assertEquals(404, response.statusCode());
+    assertEquals("application/problem+json", RunningCatalog.type(response));
+    assertTrue(RunningCatalog.json(response).path("type").asText().endsWith("-found"));
+  }
+
+  @Test
+  void shouldBeHealthy() throws Exception {
+    assertEquals(200, catalog.get("/health").statusCode());
+  }
+}

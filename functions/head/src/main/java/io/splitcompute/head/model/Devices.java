@@ -1,0 +1,33 @@
+package io.splitcompute.head.model;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micronaut.context.annotation.Bean;
+import io.micronaut.context.annotation.Factory;
+import io.splitcompute.head.schedule.BatchLimits;
+import io.splitcompute.head.schedule.Scheduler;
+import jakarta.inject.Singleton;
+import java.util.List;
+
+/**
+ * The devices that layers run on.
+ *
+ * @param list at least one
+ */
+record Devices(List<ComputeDevice> list) {
+
+  /** Makes the devices and what drives them. */
+  @Factory
+  static final class Beans {
+
+    @Singleton
+    Devices devices(DeviceSettings settings) {
+      return new Devices(ComputeDevice.of(settings));
+    }
+
+    @Singleton
+    @Bean(preDestroy = "close")
+    Scheduler scheduler(BatchLimits limits, Devices devices, MeterRegistry registry) {
+      return new Scheduler(limits, devices.list().size(), registry);
+    }
+  }
+}

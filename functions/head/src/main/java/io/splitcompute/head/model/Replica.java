@@ -1,0 +1,245 @@
+package io.splitcompute.head.model;
+
+import ai.djl.engine.EngineException;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import io.splitcompute.head.program.Linear;
+import io.splitcompute.head.program.Program;
+import io.splitcompute.head.program.Programs;
+import io.splitcompute.head.schedule.DeviceMemoryException;
+import io.splitcompute.head.schedule.LayerStack;
+import io.splitcompute.weights.Manifest;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Supplier;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+
+/** A model's weights and programs on one device. */
+final class Replica implements LayerStack, AutoCloseable {
+
+  private final Manifest manifest;
+  private final PtNDManager manager;
+  private final Programs programs;
+  private final HeadWeights weights;
+
+  private Replica(Manifest manifest, PtNDManager manager, Programs programs, HeadWeights weights) {
+    this.manifest = manifest;
+    this.manager = manager;
+    this.programs = programs;
+    this.weights = weights;
+  }
+
+  /**
+   * @throws IOException if a shard cannot be read or is not what the manifest says
+   */
+  static Replica load(Manifest manifest, UnitFiles files, ComputeDevice device) throws IOException {
+    PtNDManager manager = ComputeDevice.manager(device.device());
+    try {
+      HeadWeights weights = HeadWeights.load(manifest, files, device, manager);
+      Programs programs =
+          Programs.compile(
+              manifest,
+              device.precision(),
+              device.packing() == null ? Linear.PLAIN : Linear.PACKED,
+              device.attention(manifest.layer().attention().headSize()),
+              device.device());
+      return new Replica(manifest, manager, programs, weights);
+    } catch (IOException | RuntimeException failed) {
+      manager.close();
+      throw failed;
+    }
+  }
+
+  /** Bytes that the weights take. */
+  WeightBytes weightBytes() {
+    return weights.bytes();
+  }
+
+  @Override
+  public Activations embed(TokenBatch batch) {
+    return orOutOfMemory(() -> new Rows(batch));
+  }
+
+  @Override
+  public void close() {
+    programs.close();
+    weights.close();
+    manager.close();
+  }
+
+  private static <T> T orOutOfMemory(Supplier<T> work) {
+    try {
+      return work.get();
+    } catch (EngineException failed) {
+      String message = String.valueOf(failed.getMessage()).toLowerCase(Locale.ROOT);
+      if (message.contains("out of memory")
+          || message.contains("allocate memory")
+          || message.contains("not enough memory")) {
+        throw new DeviceMemoryException(failed);
+      }
+      throw failed;
+    }
+  }
+
+  /** The rows of a batch's sequences, end to end. */
+  private final class Rows implements Activations {
+
+    private int[] lengths;
+    private IValue x;
+    private IValue runs;
+    private IValue starts;
+    private IValue longest;
+    private int layersRun;
+
+    Rows(TokenBatch batch) {
+      lengths = batch.lengths();
+      runs = runsOf(lengths);
+      starts = startsOf(lengths);
+      longest = longestOf(lengths);
+      try (IValue ids = ints(batch.tokens());
+          IValue positions = ints(batch.positions())) {
+        x = programs.embeddings().run(ids, positions, weights.embeddings());
+      } catch (RuntimeException failed) {
+        closeShape();
+        throw failed;
+      }
+    }
+
+    @Override
+    public void runLayer() {
+      HeadWeights.Layer layer = weights.layers().get(layersRun);
+      replace(
+          orOutOfMemory(
+              () ->
+                  programs.layer().run(x, runs, starts, longest, layer.scale(), layer.tensors())));
+      layersRun++;
+    }
+
+    @Override
+    public float[] read(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
+      return orOutOfMemory(
+          () -> {
+            try (IValue some = select(rows(sequences, pooling))) {
+              IValue norm = weights.finalNorm();
+              Program program = programs.finalNorm();
+              if (layersRun < manifest.layers() || norm == null || program == null) {
+                return pooled(some, sequences, pooling);
+              }
+              try (IValue normed = program.run(some, norm)) {
+                return pooled(normed, sequences, pooling);
+              }
+            }
+          });
+    }
+
+    private float[] pooled(IValue rows, BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
+      if (pooling != Manifest.Pooling.Kind.MEAN) {
+        return floats(rows);
+      }
+      try (IValue counts = longs(sequences.stream().mapToLong(i -> lengths[i]).toArray());
+          IValue means = programs.means().run(rows, counts)) {
+        return floats(means);
+      }
+    }
+
+    private float[] floats(IValue rows) {
+      try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
+        return rows.toTensor(scratch).toType(DataType.FLOAT32, false).toFloatArray();
+      }
+    }
+
+    @Override
+    public void keep(BitSet sequences) {
+      replace(orOutOfMemory(() -> select(rows(sequences, null))));
+      lengths = sequences.stream().map(i -> lengths[i]).toArray();
+      closeShape();
+      runs = runsOf(lengths);
+      starts = startsOf(lengths);
+      longest = longestOf(lengths);
+    }
+
+    /** The rows that are read of sequences. */
+    private long[] rows(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
+      LongStream.Builder rows = LongStream.builder();
+      long start = 0;
+      for (int i = 0; i < lengths.length; i++) {
+        long end = start + lengths[i];
+        if (sequences.get(i)) {
+          long first = pooling == Manifest.Pooling.Kind.LAST ? end - 1 : start;
+          long last = pooling == Manifest.Pooling.Kind.CLS ? start : end - 1;
+          LongStream.rangeClosed(first, last).forEach(rows::add);
+        }
+        start = end;
+      }
+      return rows.build().toArray();
+    }
+
+    private IValue select(long[] rows) {
+      try (IValue wanted = longs(rows)) {
+        return programs.rows().run(x, wanted);
+      }
+    }
+
+    private IValue longs(long[] values) {
+      try (PtNDArray array = (PtNDArray) manager.create(values, new Shape(values.length))) {
+        return IValue.from(array);
+      }
+    }
+
+    private void replace(IValue next) {
+      x.close();
+      x = next;
+    }
+
+    private IValue ints(int[] values) {
+      try (PtNDArray array = (PtNDArray) manager.create(values)) {
+        return IValue.from(array);
+      }
+    }
+
+    private IValue runsOf(int[] lengths) {
+      List<Long> pairs = new ArrayList<>();
+      for (int i = 0; i < lengths.length; ) {
+        int first = i;
+        while (i < lengths.length && lengths[i] == lengths[first]) {
+          i++;
+        }
+        pairs.add((long) i - first);
+        pairs.add((long) lengths[first]);
+      }
+      return IValue.listFrom(pairs.stream().mapToLong(Long::longValue).toArray());
+    }
+
+    private IValue startsOf(int[] lengths) {
+      int[] starts = new int[lengths.length + 1];
+      for (int i = 0; i < lengths.length; i++) {
+        starts[i + 1] = starts[i] + lengths[i];
+      }
+      return ints(starts);
+    }
+
+    private static IValue longestOf(int[] lengths) {
+      return IValue.from((long) Arrays.stream(lengths).max().orElse(0));
+    }
+
+    private void closeShape() {
+      runs.close();
+      starts.close();
+      longest.close();
+    }
+
+    @Override
+    public void close() {
+      x.close();
+      closeShape();
+    }
+  }
+}

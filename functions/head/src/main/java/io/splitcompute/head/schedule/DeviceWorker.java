@@ -1,0 +1,193 @@
+package io.splitcompute.head.schedule;
+
+import io.splitcompute.api.ProblemException;
+import io.splitcompute.api.ProblemType;
+import io.splitcompute.weights.Manifest;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Drives one device: takes a batch, runs it layer by layer, lets each request leave at its cut. */
+final class DeviceWorker implements Runnable {
+
+  private static final Logger LOG = LoggerFactory.getLogger(DeviceWorker.class);
+
+  /** Batches without a lack of memory after which a larger one is tried again. */
+  private static final int PATIENCE = 64;
+
+  private final RunQueue queue;
+  private final int device;
+  private final int mostTokens;
+  private final ScheduleMetrics metrics;
+
+  private int maxTokens;
+  private int untroubled;
+
+  DeviceWorker(RunQueue queue, int device, int mostTokens, ScheduleMetrics metrics) {
+    this.queue = queue;
+    this.device = device;
+    this.mostTokens = mostTokens;
+    this.maxTokens = mostTokens;
+    this.metrics = metrics;
+  }
+
+  @Override
+  public void run() {
+    try {
+      for (Batch batch = queue.take(maxTokens); batch != null; batch = queue.take(maxTokens)) {
+        try {
+          run(batch);
+        } finally {
+          queue.done(batch);
+        }
+      }
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void run(Batch batch) {
+    Course course = new Course(batch);
+    for (Batch.Sequence sequence : batch.sequences()) {
+      QueuedRun run = sequence.run();
+      if (run.started(course.started)) {
+        metrics.started(run, course.started - run.arrived);
+      }
+    }
+    try {
+      course.run(batch.model().replicas().get(device));
+      metrics.ran(batch, course.layers, course.work, System.nanoTime() - course.started);
+      grow();
+    } catch (DeviceMemoryException tooLarge) {
+      shrink(batch, course.present, tooLarge);
+    } catch (RuntimeException | Error failed) {
+      LOG.error("A batch of {} failed", batch.model().name(), failed);
+      course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
+    }
+  }
+
+  private void grow() {
+    untroubled++;
+    if (maxTokens < mostTokens && untroubled >= PATIENCE) {
+      maxTokens = Math.min(mostTokens, maxTokens * 2);
+      untroubled = 0;
+    }
+  }
+
+  /** Runs what is left of a batch again, in smaller ones. */
+  private void shrink(Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
+    untroubled = 0;
+    metrics.outOfMemory(batch);
+    if (batch.sequences().size() == 1) {
+      LOG.error("The device has no memory for {} tokens", batch.tokenCount(), tooLarge);
+      left.forEach(
+          sequence ->
+              sequence
+                  .run()
+                  .answer
+                  .completeExceptionally(
+                      ProblemException.of(
+                          ProblemType.INTERNAL,
+                          "The device has no memory for an input of so many tokens; send a shorter one")));
+      return;
+    }
+    maxTokens = Math.max(1, batch.tokenCount() / 2);
+    LOG.warn("Out of memory at {} tokens, going on with {}", batch.tokenCount(), maxTokens);
+    queue.putBack(batch, left);
+  }
+
+  /** A batch on its way through the layers. */
+  private static final class Course {
+
+    private final Batch batch;
+    private final long started = System.nanoTime();
+
+    /** What is on the device still, in the order of its rows. */
+    private List<Batch.Sequence> present;
+
+    private int layers;
+    private long work;
+
+    Course(Batch batch) {
+      this.batch = batch;
+      this.present = batch.sequences();
+    }
+
+    void run(LayerStack stack) {
+      try (LayerStack.Activations activations = stack.embed(batch.tokens())) {
+        while (!present.isEmpty()) {
+          keep(activations, sequence -> sequence.run().isWanted());
+          if (present.isEmpty()) {
+            break;
+          }
+          activations.runLayer();
+          layers++;
+          work += present.stream().mapToLong(Batch.Sequence::length).sum();
+          deliver(activations);
+          keep(activations, sequence -> sequence.cut() > layers);
+        }
+      }
+      if (work > 0) {
+        batch.model().rate().add(layers, work, (System.nanoTime() - started) / 1e9);
+      }
+    }
+
+    /** Answers what has reached its cut, those together that are pooled alike. */
+    private void deliver(LayerStack.Activations activations) {
+      Set<Optional<Manifest.Pooling.Kind>> poolings = new LinkedHashSet<>();
+      for (Batch.Sequence sequence : present) {
+        if (sequence.cut() == layers) {
+          poolings.add(Optional.ofNullable(sequence.run().pooling));
+        }
+      }
+      for (Optional<Manifest.Pooling.Kind> pooling : poolings) {
+        Manifest.Pooling.@Nullable Kind kind = pooling.orElse(null);
+        BitSet leaving =
+            matching(sequence -> sequence.cut() == layers && sequence.run().pooling == kind);
+        deliver(leaving, activations.read(leaving, kind));
+      }
+    }
+
+    private void deliver(BitSet leaving, float[] rows) {
+      double nanosOfWork = (double) (System.nanoTime() - started) / work;
+      int count =
+          leaving.stream().map(i -> present.get(i).run().rows(present.get(i).index())).sum();
+      int hiddenSize = rows.length / count;
+      int row = 0;
+      for (int i = leaving.nextSetBit(0); i >= 0; i = leaving.nextSetBit(i + 1)) {
+        Batch.Sequence sequence = present.get(i);
+        double nanos = nanosOfWork * sequence.length() * layers;
+        sequence.run().finished(sequence.index(), rows, row * hiddenSize, hiddenSize, nanos);
+        row += sequence.run().rows(sequence.index());
+      }
+    }
+
+    private void keep(LayerStack.Activations activations, Predicate<Batch.Sequence> staying) {
+      BitSet kept = matching(staying);
+      if (kept.cardinality() == present.size()) {
+        return;
+      }
+      List<Batch.Sequence> left = new ArrayList<>();
+      kept.stream().forEach(i -> left.add(present.get(i)));
+      present = left;
+      if (!left.isEmpty()) {
+        activations.keep(kept);
+      }
+    }
+
+    private BitSet matching(Predicate<Batch.Sequence> condition) {
+      BitSet matching = new BitSet(present.size());
+      for (int i = 0; i < present.size(); i++) {
+        matching.set(i, condition.test(present.get(i)));
+      }
+      return matching;
+    }
+  }
+}

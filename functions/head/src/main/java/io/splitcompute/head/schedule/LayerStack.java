@@ -1,0 +1,44 @@
+package io.splitcompute.head.schedule;
+
+import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.weights.Manifest;
+import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
+
+/** The layers of one model on one device, driven by one thread. */
+public interface LayerStack {
+
+  /**
+   * Puts a batch on the device and embeds it.
+   *
+   * @throws DeviceMemoryException if it does not fit
+   */
+  Activations embed(TokenBatch batch);
+
+  /** What a batch is between two layers. */
+  interface Activations extends AutoCloseable {
+
+    /**
+     * Runs the next layer.
+     *
+     * @throws DeviceMemoryException if it does not fit
+     */
+    void runLayer();
+
+    /**
+     * Reads sequences. Behind the last layer they go through the final LayerNorm, if the model has
+     * one.
+     *
+     * @param sequences of those that are there, by index
+     * @param pooling what each becomes; null for its rows as they are
+     * @return {@code [rows, hiddenSize]}: their rows end to end, or pooled one row each
+     */
+    float[] read(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling);
+
+    /** Goes on with some of the sequences that are there; what remains is numbered anew from 0. */
+    void keep(BitSet sequences);
+
+    @Override
+    void close();
+  }
+}

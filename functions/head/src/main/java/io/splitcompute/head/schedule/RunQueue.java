@@ -1,0 +1,227 @@
+package io.splitcompute.head.schedule;
+
+import io.splitcompute.api.ProblemException;
+import io.splitcompute.api.ProblemType;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Requests that wait for a device. Batches take from them in turns, a sequence each: so a request
+ * of thousands of sequences holds up the others for no longer than the batch that is running.
+ */
+final class RunQueue {
+
+  private final BatchLimits limits;
+  private final int devices;
+
+  /** Models in turns, the next one first; each has its requests in turns. */
+  private final Map<ScheduledModel, Deque<QueuedRun>> rings = new LinkedHashMap<>();
+
+  private int requests;
+  private double runningSeconds;
+  private boolean companyExpected;
+  private boolean closed;
+
+  RunQueue(BatchLimits limits, int devices) {
+    this.limits = limits;
+    this.devices = devices;
+  }
+
+  /**
+   * Adds a request.
+   *
+   * @throws ProblemException overloaded if it would wait too long, not-ready if the queue is closed
+   */
+  synchronized void add(QueuedRun run) {
+    requireRoom(run.waitingWork());
+    rings.computeIfAbsent(run.model, model -> new ArrayDeque<>()).add(run);
+    requests++;
+    notifyAll();
+  }
+
+  synchronized int waitingRequests() {
+    return requests;
+  }
+
+  /** Refuses what would be refused however small it is. */
+  synchronized void requireRoom() {
+    requireRoom(0);
+  }
+
+  private void requireRoom(long work) {
+    if (closed) {
+      throw ProblemException.later(
+          ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
+    }
+    dropUnwanted();
+    double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
+    double late = wait - limits.maxWait().toNanos() / 1e9;
+    if (requests >= limits.maxRequests() || late > 0) {
+      throw ProblemException.later(
+          ProblemType.OVERLOADED,
+          "The head has more work than it can do in time; try again after Retry-After seconds",
+          Duration.ofSeconds((long) Math.ceil(Math.max(1, late))));
+    }
+  }
+
+  /**
+   * How long a request of so much work would wait for the others. They go in turns, so each of them
+   * delays it by no more than its own size.
+   */
+  private double expectedWaitSeconds(long work) {
+    double seconds = runningSeconds;
+    for (Map.Entry<ScheduledModel, Deque<QueuedRun>> ring : rings.entrySet()) {
+      long ahead = 0;
+      long tokens = 0;
+      int deepest = 0;
+      for (QueuedRun run : ring.getValue()) {
+        long one = work == 0 ? smallest(run) : Math.min(run.waitingWork(), work);
+        ahead += one;
+        tokens += one / run.cut;
+        deepest = Math.max(deepest, run.cut);
+      }
+      long batches = limits.shared() ? tokens / limits.maxTokens() + 1 : ring.getValue().size();
+      seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
+    }
+    return seconds / devices;
+  }
+
+  private static long smallest(QueuedRun run) {
+    return run.hasWaiting() ? (long) run.nextLength() * run.cut : 0;
+  }
+
+  /**
+   * Waits for a batch.
+   *
+   * @param maxTokens of the batch
+   * @return null once the queue is closed
+   */
+  synchronized @Nullable Batch take(int maxTokens) throws InterruptedException {
+    while (true) {
+      dropUnwanted();
+      if (closed) {
+        return null;
+      }
+      if (requests > 0) {
+        gather(maxTokens);
+        dropUnwanted();
+        if (requests > 0) {
+          return form(maxTokens);
+        }
+      } else {
+        wait();
+      }
+    }
+  }
+
+  /** Waits a little for company, if others were there lately. */
+  private void gather(int maxTokens) throws InterruptedException {
+    if (!limits.shared() || !(companyExpected || requests > 1)) {
+      return;
+    }
+    long deadline = System.nanoTime() + limits.gather().toNanos();
+    long left = limits.gather().toNanos();
+    while (left > 0 && !closed && waitingTokens() < maxTokens) {
+      long millis = left / 1_000_000;
+      wait(millis, (int) (left % 1_000_000));
+      left = deadline - System.nanoTime();
+    }
+  }
+
+  private long waitingTokens() {
+    return rings.values().stream()
+        .flatMap(Deque::stream)
+        .mapToLong(run -> run.waitingWork() / run.cut)
+        .sum();
+  }
+
+  private Batch form(int maxTokens) {
+    Map.Entry<ScheduledModel, Deque<QueuedRun>> next = rings.entrySet().iterator().next();
+    ScheduledModel model = next.getKey();
+    Deque<QueuedRun> ring = next.getValue();
+    companyExpected = ring.size() > 1;
+    List<Batch.Sequence> sequences = new ArrayList<>();
+    QueuedRun only = limits.shared() ? null : ring.element();
+    int tokens = 0;
+    while (!ring.isEmpty()) {
+      QueuedRun run = ring.element();
+      if (only != null && run != only) {
+        break;
+      }
+      int length = run.nextLength();
+      if (!sequences.isEmpty() && tokens + length > maxTokens) {
+        break;
+      }
+      ring.remove();
+      sequences.add(new Batch.Sequence(run, run.takeNext(), length));
+      tokens += length;
+      if (!run.hasWaiting()) {
+        requests--;
+      } else if (only != null) {
+        ring.addFirst(run);
+      } else {
+        ring.add(run);
+      }
+    }
+    rings.remove(model);
+    if (!ring.isEmpty()) {
+      rings.put(model, ring);
+    }
+    Batch batch = Batch.of(model, sequences);
+    runningSeconds += batch.expectedSeconds();
+    return batch;
+  }
+
+  /** Takes back what did not run, to the front. */
+  synchronized void putBack(Batch batch, List<Batch.Sequence> sequences) {
+    Deque<QueuedRun> ring = rings.computeIfAbsent(batch.model(), model -> new ArrayDeque<>());
+    for (Batch.Sequence sequence : sequences) {
+      QueuedRun run = sequence.run();
+      if (!run.hasWaiting()) {
+        ring.addFirst(run);
+        requests++;
+      }
+      run.putBack(sequence.index());
+    }
+  }
+
+  /** A batch left the device. */
+  synchronized void done(Batch batch) {
+    runningSeconds = Math.max(0, runningSeconds - batch.expectedSeconds());
+  }
+
+  private void dropUnwanted() {
+    Iterator<Deque<QueuedRun>> all = rings.values().iterator();
+    while (all.hasNext()) {
+      Deque<QueuedRun> ring = all.next();
+      int before = ring.size();
+      ring.removeIf(run -> !run.isWanted());
+      requests -= before - ring.size();
+      if (ring.isEmpty()) {
+        all.remove();
+      }
+    }
+  }
+
+  /** Refuses what waits and what comes. */
+  synchronized void close() {
+    closed = true;
+    for (Deque<QueuedRun> ring : rings.values()) {
+      for (QueuedRun run : ring) {
+        run.answer.completeExceptionally(
+            ProblemException.later(
+                ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1)));
+      }
+    }
+    rings.clear();
+    requests = 0;
+    notifyAll();
+  }
+}

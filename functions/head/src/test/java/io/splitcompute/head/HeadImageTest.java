@@ -1,0 +1,222 @@
+package io.splitcompute.head;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The image without Docker: what its build step lays out, started by its very entry point. */
+@Timeout(120)
+@EnabledOnOs(value = OS.LINUX, disabledReason = "the image is Linux")
+final class HeadImageTest {
+
+  private static final String BODY =
+      "{\"model\":\"gpt2-plain\",\"input\":[[1,2,3]],\"cut\":2,\"dtype\":\"f32\"}";
+
+  @TempDir private static Path folder;
+  private static Path app;
+
+  @BeforeAll
+  static void layOut() throws Exception {
+    app = folder.resolve("app");
+    Process layout =
+        new ProcessBuilder(
+                "image/layout.sh",
+                Path.of("target").toAbsolutePath().toString(),
+                app.toString(),
+                "cpu")
+            .redirectErrorStream(true)
+            .start();
+    String said = new String(layout.getInputStream().readAllBytes(), UTF_8);
+    assertEquals(0, layout.waitFor(), said);
+  }
+
+  private static Process start(Map<String, String> environment) throws Exception {
+    ProcessBuilder builder = new ProcessBuilder(app.resolve("entrypoint.sh").toString());
+    builder.environment().putAll(environment);
+    builder.environment().put("SPLITCOMPUTE_WEIGHTS", "file:" + ShardedFixtures.with("gpt2-plain"));
+    builder.environment().put("SPLITCOMPUTE_MODELS", "gpt2-plain");
+    builder.environment().put("SPLITCOMPUTE_CACHE_FOLDER", folder.resolve("cache").toString());
+    builder.redirectErrorStream(true).redirectOutput(folder.resolve("log").toFile());
+    return builder.start();
+  }
+
+  @Test
+  void shouldServeHttpAndLogJsonWithoutAUsersText() throws Exception {
+    int port;
+    try (ServerSocket free = new ServerSocket(0)) {
+      port = free.getLocalPort();
+    }
+    Process head = start(Map.of("MICRONAUT_SERVER_PORT", Integer.toString(port)));
+    try {
+      URI address = URI.create("http://127.0.0.1:" + port);
+      awaitHealth(head, address);
+      HttpResponse<String> answer =
+          HttpClient.newHttpClient()
+              .send(
+                  HttpRequest.newBuilder(address.resolve("/v1/embed"))
+                      .header("Content-Type", "application/json")
+                      .header("X-Request-Id", "of-the-caller")
+                      .POST(
+                          HttpRequest.BodyPublishers.ofString(
+                              "{\"model\":\"gpt2-plain\",\"input\":\"a secret\"}"))
+                      .build(),
+                  HttpResponse.BodyHandlers.ofString());
+      assertEquals(400, answer.statusCode());
+      assertEquals("of-the-caller", answer.headers().firstValue("X-Request-Id").orElse(""));
+    } finally {
+      stop(head);
+    }
+    List<String> log = Files.readAllLines(folder.resolve("log"));
+    boolean found = false;
+    for (String line : log) {
+      JsonNode entry = RunningHead.JSON.readTree(line);
+      found |= entry.toString().contains("of-the-caller");
+    }
+    assertTrue(found, log.toString());
+    assertTrue(!log.toString().contains("a secret"), log.toString());
+  }
+
+  @Test
+  void shouldServeLambdaOneInvocationAtATime() throws Exception {
+    try (RuntimeApi lambda = new RuntimeApi()) {
+      Process head = start(lambda("1", lambda));
+      try {
+        assertActivations(lambda.invoke(event()).get(60, TimeUnit.SECONDS));
+        assertActivations(lambda.invoke(event()).get(60, TimeUnit.SECONDS));
+      } finally {
+        stop(head);
+      }
+    }
+  }
+
+  @Test
+  void shouldServeLambdaFourInvocationsAtOnce() throws Exception {
+    try (RuntimeApi lambda = new RuntimeApi()) {
+      Process head = start(lambda("4", lambda));
+      try {
+        List<CompletableFuture<JsonNode>> answers = new ArrayList<>();
+        for (int i = 0; i < 12; i++) {
+          answers.add(lambda.invoke(event()));
+        }
+        for (CompletableFuture<JsonNode> answer : answers) {
+          assertActivations(answer.get(60, TimeUnit.SECONDS));
+        }
+      } finally {
+        stop(head);
+      }
+    }
+  }
+
+  private static Map<String, String> lambda(String concurrency, RuntimeApi api) {
+    return Map.of(
+        "AWS_LAMBDA_RUNTIME_API",
+        api.address(),
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "head",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        concurrency,
+        "AWS_REGION",
+        "us-east-1");
+  }
+
+  private static void assertActivations(JsonNode answer) throws Exception {
+    assertEquals(200, answer.path("statusCode").asInt(), answer.toString());
+    ReadMessage message = ReadMessage.of(Base64.getDecoder().decode(answer.path("body").asText()));
+    assertEquals(3 * 48, message.hidden().length);
+  }
+
+  private static byte[] event() throws IOException {
+    return RunningHead.JSON.writeValueAsBytes(
+        Map.of(
+            "version",
+            "2.0",
+            "routeKey",
+            "POST /v1/embed",
+            "rawPath",
+            "/v1/embed",
+            "rawQueryString",
+            "",
+            "headers",
+            Map.of("content-type", "application/json", "host", "api.example"),
+            "requestContext",
+            Map.of(
+                "stage",
+                "$default",
+                "requestId",
+                "request",
+                "http",
+                Map.of(
+                    "method",
+                    "POST",
+                    "path",
+                    "/v1/embed",
+                    "protocol",
+                    "HTTP/1.1",
+                    "sourceIp",
+                    "192.0.2.1",
+                    "userAgent",
+                    "test")),
+            "body",
+            BODY,
+            "isBase64Encoded",
+            false));
+  }
+
+  private static void awaitHealth(Process head, URI address) throws Exception {
+    while (true) {
+      assertTrue(head.isAlive(), () -> log());
+      try {
+        int status =
+            HttpClient.newHttpClient()
+                .send(
+                    HttpRequest.newBuilder(address.resolve("/health")).build(),
+                    HttpResponse.BodyHandlers.discarding())
+                .statusCode();
+        if (status == 200) {
+          return;
+        }
+      } catch (IOException notYet) {
+        assertTrue(head.isAlive(), () -> log());
+      }
+      Thread.sleep(50);
+    }
+  }
+
+  private static String log() {
+    try {
+      return Files.readString(folder.resolve("log"));
+    } catch (IOException none) {
+      return "no log";
+    }
+  }
+
+  private static void stop(Process head) throws InterruptedException {
+    head.destroy();
+    if (!head.waitFor(15, TimeUnit.SECONDS)) {
+      head.destroyForcibly();
+      throw new AssertionError("the head did not stop: " + log());
+    }
+  }
+}

@@ -1,0 +1,80 @@
+package io.splitcompute.head;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.splitcompute.head.metrics.MetricsServer;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/** What the head tells of itself, and where. */
+final class MetricsTest {
+
+  @Test
+  void shouldTellOfBatchesOnAPortOfTheirOwn() throws Exception {
+    try (RunningHead head =
+        RunningHead.start(Map.of("splitcompute.metrics-port", 0), "gpt2-plain")) {
+      assertEquals(
+          200,
+          head.embed(
+                  Map.of("model", "gpt2-plain", "input", List.of(List.of(1, 2, 3)), "cut", 2),
+                  "X-Request-Id",
+                  "mine")
+              .statusCode());
+      int port = head.context().getBean(MetricsServer.class).port();
+
+      String metrics =
+          HttpClient.newHttpClient()
+              .send(
+                  HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/metrics"))
+                      .build(),
+                  HttpResponse.BodyHandlers.ofString())
+              .body();
+
+      assertTrue(metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 2.0"), metrics);
+      assertTrue(
+          metrics.contains("splitcompute_token_layers_total{model=\"gpt2-plain\"} 6.0"), metrics);
+      for (String meter :
+          List.of(
+              "splitcompute_queue_wait_seconds_count",
+              "splitcompute_queue_requests",
+              "splitcompute_request_cut_count",
+              "splitcompute_batch_tokens_count",
+              "splitcompute_device_busy_seconds_sum",
+              "splitcompute_weights_bytes",
+              "splitcompute_start_seconds",
+              "splitcompute_response_bytes_total",
+              "jvm_memory_used_bytes")) {
+        assertTrue(metrics.contains(meter), meter);
+      }
+      assertEquals(404, head.send("GET", "/metrics").statusCode());
+    }
+  }
+
+  @Test
+  void shouldAnswerWithTheRequestsId() throws Exception {
+    try (RunningHead head = RunningHead.start("gpt2-plain")) {
+      Map<String, Object> body =
+          Map.of("model", "gpt2-plain", "input", List.of(List.of(1)), "cut", 0);
+      assertEquals(
+          "caller-1",
+          head.embed(body, "X-Request-Id", "caller-1")
+              .headers()
+              .firstValue("X-Request-Id")
+              .orElse(""));
+      assertEquals(
+          36,
+          head.embed(body, "X-Request-Id", "not {fit}")
+              .headers()
+              .firstValue("X-Request-Id")
+              .orElse("")
+              .length());
+      assertTrue(head.embed(Map.of()).headers().firstValue("X-Request-Id").isPresent());
+    }
+  }
+}

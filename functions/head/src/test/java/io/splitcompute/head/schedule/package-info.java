@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.head.schedule;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.infra.s3;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,159 @@
+/** No run is called slow before this. */
+const SLOW_MS = 2_000
+/** A run is slow at so many times its estimate. */
+const SLOW_FACTOR = 4
+/** Slow runs in a row after which the device rests, and for how long. */
+const SLOW_RUNS = 3
+const REST_MS = 30_000
+/** The first runs on a device compile and warm up: nobody knows their time, so they get this much, and are not counted. */
+const FIRST_RUN_MS = 15_000
+/** Weight of the newest figure in a mean. */
+const NEWEST = 0.3
+/** What a layer costs besides its tokens, in tokens: launching its kernels. */
+const OVERHEAD_TOKENS = 16
+
+/** A run under way on the device. */
+export interface PacedRun {
+  /** After so many milliseconds it is slow. */
+  readonly limitMs: number
+  /** It ended with a result. */
+  done(): void
+  /** It ended in an error, or was aborted: nothing is learnt from it. */
+  failed(): void
+  /** It reached its limit. */
+  slow(): void
+}
+
+/** A request's place in the device's queue, from the moment on at which the device is chosen for it. */
+export interface Claim {
+  /** Its run begins, with so many tokens. */
+  begin(tokens: number): PacedRun
+  /** Whatever became of it, it waits no more. */
+  release(): void
+}
+
+interface Queued {
+  work: number
+  /** When its run began; before, the cloud has the request. */
+  begun: number | undefined
+}
+
+/** How fast device and cloud have been of late: tells when a run is slow, and when the cloud is faster than the queue. */
+export class Pace {
+  #msPerWork: number | undefined
+  #cloudMs: number | undefined
+  /** The first run is over. */
+  #warm = false
+  /** When a run ended last: runs go one after the other. */
+  #ended = 0
+  readonly #queue = new Set<Queued>()
+  #slowInARow = 0
+  #rest: ReturnType<typeof setTimeout> | undefined
+
+  /** @param onChange told when the device goes to rest and when it is back */
+  constructor(private readonly onChange: () => void) {}
+
+  /** Three slow runs in a row: the device is left alone for a while. */
+  get resting(): boolean {
+    return this.#rest !== undefined
+  }
+
+  /** What is queued on the device takes longer than the cloud takes for everything. */
+  get busy(): boolean {
+    return this.#cloudMs !== undefined && this.#queueMs() > this.#cloudMs
+  }
+
+  /** When a cloud that has not answered is slow, in milliseconds. */
+  get cloudLimitMs(): number {
+    return Math.max(SLOW_MS, SLOW_FACTOR * (this.#cloudMs ?? 0))
+  }
+
+  /** @param tokens a guess, for the cloud may still be the one that counts them */
+  claim(tokens: number, layers: number): Claim {
+    const queued: Queued = { work: workOf(tokens, layers), begun: undefined }
+    this.#queue.add(queued)
+    return {
+      begin: (counted) => {
+        queued.work = workOf(counted, layers)
+        return this.#begin(queued)
+      },
+      release: () => this.#queue.delete(queued),
+    }
+  }
+
+  #begin(queued: Queued): PacedRun {
+    const first = this.#msPerWork === undefined
+    const begun = performance.now()
+    queued.begun = begun
+    const limitMs = first ? FIRST_RUN_MS : Math.max(SLOW_MS, SLOW_FACTOR * this.#queueMs())
+    const end = () => this.#queue.delete(queued)
+    return {
+      limitMs,
+      done: () => {
+        end()
+        this.#slowInARow = 0
+        const now = performance.now()
+        const ms = now - Math.max(begun, this.#ended)
+        this.#ended = now
+        if (this.#warm) {
+          this.#msPerWork = mean(this.#msPerWork, ms / queued.work)
+        }
+        this.#warm = true
+      },
+      failed: end,
+      slow: () => {
+        end()
+        if (!first && ++this.#slowInARow >= SLOW_RUNS) {
+          this.#beginRest()
+        }
+      },
+    }
+  }
+
+  cloudTook(ms: number): void {
+    this.#cloudMs = mean(this.#cloudMs, ms)
+  }
+
+  /** Another device: its speed is unknown, and it need not rest for what the one before did. */
+  reset(): void {
+    this.close()
+    this.#msPerWork = undefined
+    this.#warm = false
+    this.#slowInARow = 0
+    this.#queue.clear()
+  }
+
+  close(): void {
+    clearTimeout(this.#rest)
+    this.#rest = undefined
+  }
+
+  /** What the queue still takes: its work by the speed of late, less the time that its oldest run has had. */
+  #queueMs(): number {
+    let [work, oldest] = [0, Number.POSITIVE_INFINITY]
+    for (const queued of this.#queue) {
+      work += queued.work
+      oldest = Math.min(oldest, queued.begun ?? oldest)
+    }
+    const had = Number.isFinite(oldest) ? performance.now() - oldest : 0
+    return Math.max(0, work * (this.#msPerWork ?? 0) - had)
+  }
+
+  #beginRest(): void {
+    this.#slowInARow = 0
+    clearTimeout(this.#rest)
+    this.#rest = setTimeout(() => {
+      this.#rest = undefined
+      this.onChange()
+    }, REST_MS)
+    this.onChange()
+  }
+}
+
+function workOf(tokens: number, layers: number): number {
+  return (layers + 1) * (tokens + OVERHEAD_TOKENS)
+}
+
+function mean(before: number | undefined, newest: number): number {
+  return before === undefined ? newest : before + NEWEST * (newest - before)
+}

@@ -1,0 +1,208 @@
+import { importWorker, source } from 'virtual:worker'
+import type { Device, DeviceOptions, DeviceSettings, Loaded, Loss, OpenDevice } from '../device'
+import type { TailBatch } from '../engine/batch'
+import { SplitComputeError } from '../errors'
+import { Channel, type Port } from './channel'
+import type { DeviceCalls, PageCalls } from './protocol'
+
+/** A worker that has not answered by then does not start at all. */
+const START_MS = 10_000
+
+/** One ping is sent in each of these; so many in a row without an answer, and the worker is dead. */
+const PING_MS = 1_000
+const PINGS = 5
+
+/** How long a worker may tidy up before it is terminated. */
+const CLOSE_MS = 500
+
+/**
+ * Opens the GPU of this browser: in a dedicated worker, or on this thread where workers cannot start or have no WebGPU.
+ *
+ * @throws SplitComputeError `no_webgpu`
+ */
+export const openDevice: OpenDevice = async (options, signal) => {
+  const worker = startWorker(options.workerUrl)
+  if (worker !== undefined) {
+    try {
+      return await RemoteDevice.open(
+        worker,
+        () => worker.terminate(),
+        options,
+        signal,
+        failureOf(worker, signal),
+      )
+    } catch (error) {
+      worker.terminate()
+      signal.throwIfAborted()
+      if (!mayWorkOnThisThread(error)) {
+        throw error
+      }
+    }
+  }
+  if (typeof navigator === 'undefined' || !('gpu' in navigator)) {
+    throw new SplitComputeError('no_webgpu', 'This browser has no WebGPU.')
+  }
+  const { serve } = await importWorker()
+  const { port1, port2 } = new MessageChannel()
+  serve(port2)
+  port1.start()
+  port2.start()
+  const stop = () => port1.close()
+  try {
+    return await RemoteDevice.open(port1, stop, options, signal, undefined)
+  } catch (error) {
+    stop()
+    throw error
+  }
+}
+
+/** Thrown when a worker's script did not run: the page's policy, an old browser, a wrong `workerUrl`. */
+class WorkerStartError extends Error {}
+
+function mayWorkOnThisThread(error: unknown): boolean {
+  return (
+    error instanceof WorkerStartError || (error instanceof SplitComputeError && error.code === 'no_webgpu')
+  )
+}
+
+function startWorker(workerUrl: string | undefined): Worker | undefined {
+  if (typeof Worker === 'undefined' || (source === '' && workerUrl === undefined)) {
+    return undefined
+  }
+  const options = { type: 'module', name: 'splitcompute' } as const
+  try {
+    if (workerUrl !== undefined) {
+      return new Worker(new URL(workerUrl, document.baseURI), options)
+    }
+    const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))
+    const worker = new Worker(url, options)
+    // Revoked at once, a script that is still to be fetched would be gone.
+    setTimeout(() => URL.revokeObjectURL(url), START_MS)
+    return worker
+  } catch {
+    return undefined
+  }
+}
+
+/** Rejects when the worker's script fails to load or throws as it starts. */
+function failureOf(worker: Worker, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    worker.addEventListener('error', (event) => reject(new WorkerStartError(event.message)), { once: true })
+    const timer = setTimeout(() => reject(new WorkerStartError('it did not answer')), START_MS)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    })
+  })
+}
+
+/** A device at the other end of a channel. */
+class RemoteDevice implements Device {
+  readonly lost: Promise<Loss>
+  readonly #channel: Channel<DeviceCalls, PageCalls>
+  #lose: (loss: Loss) => void = () => undefined
+  #pings: ReturnType<typeof setInterval> | undefined
+  #unanswered = 0
+
+  private constructor(
+    port: Port,
+    private readonly stop: () => void,
+    { sign, onWarning }: DeviceOptions,
+  ) {
+    this.lost = new Promise((resolve) => {
+      this.#lose = resolve
+    })
+    this.#channel = new Channel<DeviceCalls, PageCalls>(port, {
+      sign: (sha256s, { signal }) => sign(sha256s, signal),
+      lost: (reason) => this.#end({ what: 'gpu', reason }),
+      warn: (warning) => {
+        onWarning(warning)
+        return undefined
+      },
+    })
+  }
+
+  static async open(
+    port: Port,
+    stop: () => void,
+    options: DeviceOptions,
+    signal: AbortSignal,
+    failure: Promise<never> | undefined,
+  ): Promise<Device> {
+    const device = new RemoteDevice(port, stop, options)
+    try {
+      const started = device.#channel.call('ping', undefined, { signal })
+      await (failure === undefined ? started : Promise.race([started, failure]))
+      failure?.catch(() => undefined)
+      if (failure !== undefined) {
+        device.#watch()
+      }
+      const { manifest, revision, dtype, memory, download, units } = options
+      const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units }
+      await device.#channel.call('open', settings, { signal })
+    } catch (error) {
+      clearInterval(device.#pings)
+      device.#channel.close(error)
+      throw error
+    }
+    return device
+  }
+
+  load(unit: string, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Loaded> {
+    return this.#channel.call('load', unit, { signal, onCount: onBytes })
+  }
+
+  async check(unit: string, signal: AbortSignal): Promise<void> {
+    await this.#channel.call('check', unit, { signal })
+  }
+
+  tokenizer(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.#channel.call('tokenizer', undefined, { signal })
+  }
+
+  run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]> {
+    return this.#channel.call('run', batch, { signal })
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#pings)
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MS)
+    })
+    const tidy = this.#channel.call('close', undefined).catch(() => undefined)
+    await Promise.race([tidy, late])
+    clearTimeout(timer)
+    this.#channel.close(new SplitComputeError('device_lost', 'The device was closed.'))
+    this.stop()
+  }
+
+  /** Pings while the page is visible: in a hidden one timers and workers may rest for minutes. */
+  #watch(): void {
+    this.#pings = setInterval(() => {
+      if (document.visibilityState === 'hidden') {
+        this.#unanswered = 0
+        return
+      }
+      if (this.#unanswered >= PINGS) {
+        this.#end({ what: 'worker', reason: `Its worker did not answer for ${(PINGS * PING_MS) / 1_000} s.` })
+        return
+      }
+      this.#unanswered++
+      this.#channel.call('ping', undefined).then(
+        () => {
+          this.#unanswered = 0
+        },
+        () => undefined,
+      )
+    }, PING_MS)
+  }
+
+  #end(loss: Loss): undefined {
+    clearInterval(this.#pings)
+    this.#channel.close(new SplitComputeError('device_lost', loss.reason))
+    this.stop()
+    this.#lose(loss)
+    return undefined
+  }
+}

@@ -1,0 +1,24 @@
+import type { DeviceSettings, Loaded } from '../device'
+import type { TailBatch } from '../engine/batch'
+import type { Signed } from '../shards/signed-urls'
+
+/** What the page calls on the thread that has the GPU. */
+export type DeviceCalls = {
+  readonly open: { readonly argument: DeviceSettings; readonly result: undefined }
+  readonly load: { readonly argument: string; readonly result: Loaded }
+  readonly check: { readonly argument: string; readonly result: undefined }
+  readonly tokenizer: {
+    readonly argument: undefined
+    readonly result: Uint8Array<ArrayBuffer> | undefined
+  }
+  readonly run: { readonly argument: TailBatch; readonly result: Float32Array[] }
+  readonly ping: { readonly argument: undefined; readonly result: undefined }
+  readonly close: { readonly argument: undefined; readonly result: undefined }
+}
+
+/** What that thread calls on the page. */
+export type PageCalls = {
+  readonly sign: { readonly argument: readonly string[]; readonly result: readonly Signed[] }
+  readonly lost: { readonly argument: string; readonly result: undefined }
+  readonly warn: { readonly argument: string; readonly result: undefined }
+}

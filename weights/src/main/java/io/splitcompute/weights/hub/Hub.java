@@ -1,0 +1,198 @@
+package io.splitcompute.weights.hub;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.splitcompute.weights.store.ByteProgress;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.HttpURLConnection;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The Hugging Face hub, or a mirror of it. Its API: <a
+ * href="https://huggingface.co/docs/hub/api">huggingface.co/docs/hub/api</a>.
+ */
+public final class Hub {
+
+  private static final int MOST_REDIRECTS = 5;
+  private static final int MOST_LISTING_BYTES = 16 << 20;
+
+  private final URI endpoint;
+  private final Optional<String> token;
+  private final Retries retries;
+  private final Duration timeout;
+
+  private Hub(URI endpoint, Optional<String> token, Retries retries, Duration timeout) {
+    this.endpoint = endpoint;
+    this.token = token;
+    this.retries = retries;
+    this.timeout = timeout;
+  }
+
+  /**
+   * @param endpoint where the hub is
+   * @param token of a user, for gated and private models; sent to the endpoint's host alone
+   */
+  public static Hub at(URI endpoint, Optional<String> token) {
+    return new Hub(endpoint, token, Retries.patient(), Duration.ofSeconds(30));
+  }
+
+  /** As {@link #at}, with waits that a test can afford. */
+  static Hub impatient(URI endpoint, Optional<String> token, Duration timeout) {
+    return new Hub(endpoint, token, Retries.impatient(), timeout);
+  }
+
+  /**
+   * Fetches a checkpoint into a folder. What is there and right already is not fetched again, and
+   * what was begun goes on where it stopped. A file has its name only once it is whole and its hash
+   * is right.
+   *
+   * @param name {@code owner/name}, or a name alone for the hub's oldest models
+   * @param revision a branch, tag or commit
+   * @return the commit that was fetched
+   * @throws HubException if there is no such model, it needs a token, it is no checkpoint in
+   *     safetensors, or the hub sends something else than it announced
+   * @throws IOException if the hub cannot be reached or the folder cannot be written
+   */
+  public String pull(String name, String revision, Path folder, ByteProgress progress)
+      throws IOException {
+    HubModel model = model(name, revision);
+    List<HubFile> files = model.checkpoint();
+    long all = files.stream().mapToLong(HubFile::bytes).sum();
+    Files.createDirectories(folder);
+    requireRoom(folder, files);
+    long before = 0;
+    for (HubFile file : files) {
+      long done = before;
+      new HubDownload(this, model, file, folder)
+          .run(retries, (bytes, ofFile) -> progress.at(done + bytes, all));
+      before += file.bytes();
+    }
+    return model.commit();
+  }
+
+  private static void requireRoom(Path folder, List<HubFile> files) throws IOException {
+    long missing =
+        files.stream()
+            .filter(file -> !Files.exists(folder.resolve(file.path())))
+            .mapToLong(HubFile::bytes)
+            .sum();
+    long room = Files.getFileStore(folder).getUsableSpace();
+    if (missing > room) {
+      throw new HubException(
+          "%d MB are to be fetched, but %s has room for %d MB"
+              .formatted(missing / 1_000_000, folder, room / 1_000_000));
+    }
+  }
+
+  private HubModel model(String name, String revision) throws IOException {
+    String path = "/api/models/" + name + "/revision/" + revision + "?blobs=true";
+    return retries.of(
+        () -> {
+          HttpURLConnection connection = open(path, 0);
+          try (InputStream in = connection.getInputStream()) {
+            byte[] json = in.readNBytes(MOST_LISTING_BYTES + 1);
+            if (json.length > MOST_LISTING_BYTES) {
+              throw new HubException("the hub's description of " + name + " is too long");
+            }
+            return HubModel.of(parse(json));
+          }
+        },
+        () -> false);
+  }
+
+  private static JsonNode parse(byte[] json) throws HubException {
+    try {
+      return new JsonMapper().readTree(json);
+    } catch (IOException notJson) {
+      throw new HubException("the hub's description of the model is not JSON");
+    }
+  }
+
+  /**
+   * Asks for a file from a byte on.
+   *
+   * @return an answer 200 or 206 whose body has not been read
+   */
+  HttpURLConnection open(HubModel model, HubFile file, long offset) throws IOException {
+    return open("/" + model.name() + "/resolve/" + model.commit() + "/" + file.path(), offset);
+  }
+
+  private HttpURLConnection open(String path, long offset) throws IOException {
+    URI uri = URI.create(endpoint.toString().replaceAll("/+$", "") + path);
+    for (int i = 0; i <= MOST_REDIRECTS; i++) {
+      HttpURLConnection connection = connect(uri, offset);
+      int status = connection.getResponseCode();
+      String location = connection.getHeaderField("Location");
+      if (status / 100 == 2) {
+        return connection;
+      }
+      connection.disconnect();
+      if (status / 100 != 3 || location == null) {
+        throw refusal(status, connection);
+      }
+      URI next = uri.resolve(location);
+      if (uri.getScheme().equals("https") && !"https".equals(next.getScheme())) {
+        throw new HubException("the hub leads from https to " + next.getScheme());
+      }
+      uri = next;
+    }
+    throw new HubException("the hub redirects in a circle");
+  }
+
+  private HttpURLConnection connect(URI uri, long offset) throws IOException {
+    if (!(uri.toURL().openConnection() instanceof HttpURLConnection connection)) {
+      throw new HubException("the hub leads to " + uri.getScheme() + ", which is not HTTP");
+    }
+    connection.setInstanceFollowRedirects(false);
+    connection.setConnectTimeout(Math.toIntExact(timeout.toMillis()));
+    connection.setReadTimeout(Math.toIntExact(timeout.toMillis()));
+    connection.setRequestProperty("User-Agent", "splitcompute-weights");
+    // A file's bytes are hashed and counted as they are stored.
+    connection.setRequestProperty("Accept-Encoding", "identity");
+    if (offset > 0) {
+      connection.setRequestProperty("Range", "bytes=" + offset + "-");
+    }
+    if (isEndpoint(uri)) {
+      token.ifPresent(secret -> connection.setRequestProperty("Authorization", "Bearer " + secret));
+    }
+    try {
+      connection.connect();
+    } catch (IOException unreachable) {
+      throw new IOException(
+          "%s cannot be reached (%s): check the network, or copy the checkpoint's folder here and give it to 'shard'"
+              .formatted(uri.getHost(), unreachable.getMessage()),
+          unreachable);
+    }
+    return connection;
+  }
+
+  private boolean isEndpoint(URI uri) {
+    return endpoint.getScheme().equals(uri.getScheme())
+        && endpoint.getAuthority().equals(uri.getAuthority());
+  }
+
+  private IOException refusal(int status, HttpURLConnection connection) {
+    if (status == 429 || status >= 500) {
+      return new Retries.Busy(
+          "the hub answers " + status + "; try again later",
+          connection.getHeaderField("Retry-After"));
+    }
+    if (status == 401 || status == 403) {
+      // The hub does not tell a model that is hidden from one that does not exist.
+      return new HubException(
+          token.isPresent()
+              ? "the hub has no such model, or the token in HF_TOKEN must not read it"
+              : "the hub has no such model, or it needs a token: set HF_TOKEN");
+    }
+    return new HubException(
+        status == 404
+            ? "the hub has no such model or revision"
+            : "the hub refuses the request with status " + status);
+  }
+}

@@ -1,0 +1,34 @@
+package io.splitcompute.weights.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What {@code pull} says to a person. */
+class PullCommandTest {
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "../etc", "a/b/c", "owner/", "/name", "owner/a..b", "https://hub/x"})
+  void shouldRefuseWhatIsNoModelsName(String name) {
+    Outcome outcome = Outcome.of("pull", name);
+
+    assertEquals(2, outcome.exitCode());
+    assertEquals(1, outcome.err().lines().count(), outcome.err());
+  }
+
+  @Test
+  void shouldSayInOneLineThatTheHubCannotBeReached() {
+    Outcome outcome = Outcome.of("pull", "gpt2", "--endpoint", "ftp://127.0.0.1");
+
+    assertEquals(2, outcome.exitCode());
+    assertTrue(outcome.err().contains("http"), outcome.err());
+  }
+
+  @Test
+  void shouldExplainTheToken() {
+    assertTrue(Outcome.of("pull", "--help").out().contains("HF_TOKEN"));
+  }
+}

@@ -1,0 +1,386 @@
+package io.splitcompute.weights.hub;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.splitcompute.weights.TestCheckpoint;
+import io.splitcompute.weights.checkpoint.Checkpoint;
+import io.splitcompute.weights.hub.MisbehavingHub.Lie;
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A checkpoint comes whole from a hub that breaks off, stalls and lies, or not at all. */
+class HubTest {
+
+  private static final String WEIGHTS = "model.safetensors";
+
+  @TempDir Path folder;
+  private MisbehavingHub hub;
+  private byte[] weights;
+  private Path out;
+
+  @BeforeEach
+  void start() throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("source"));
+    weights = Files.readAllBytes(checkpoint.resolve(WEIGHTS));
+    out = folder.resolve("tiny");
+    hub =
+        new MisbehavingHub()
+            .with("config.json", Files.readAllBytes(checkpoint.resolve("config.json")))
+            .with("README.md", "not needed".getBytes(UTF_8))
+            .with("pytorch_model.bin", new byte[] {1, 2, 3})
+            .with(WEIGHTS, weights);
+  }
+
+  @AfterEach
+  void stop() {
+    hub.close();
+  }
+
+  private Hub client() {
+    return Hub.impatient(hub.uri(), Optional.empty(), Duration.ofSeconds(5));
+  }
+
+  private String pull() throws IOException {
+    return client().pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
+  }
+
+  private void assertWhole() throws IOException {
+    assertArrayEquals(weights, Files.readAllBytes(out.resolve(WEIGHTS)));
+    assertEquals(2, Checkpoint.open(out).config().path("n_layer").asInt());
+    assertNothingPartial();
+  }
+
+  private void assertNothingPartial() throws IOException {
+    if (Files.isDirectory(out)) {
+      try (Stream<Path> files = Files.walk(out)) {
+        assertTrue(files.noneMatch(file -> file.toString().endsWith(".partial")));
+      }
+    }
+  }
+
+  private static void assertSays(String words, Exception failure) {
+    assertTrue(String.valueOf(failure.getMessage()).contains(words), failure.getMessage());
+  }
+
+  private void assertNoWeights() throws IOException {
+    assertFalse(Files.exists(out.resolve(WEIGHTS)));
+    assertNothingPartial();
+  }
+
+  @Test
+  void shouldFetchWhatACheckpointNeedsAndNothingElse() throws Exception {
+    assertEquals(MisbehavingHub.COMMIT, pull());
+
+    assertWhole();
+    assertFalse(Files.exists(out.resolve("README.md")));
+    assertFalse(Files.exists(out.resolve("pytorch_model.bin")));
+  }
+
+  @Test
+  void shouldFollowANameToItsOwner() throws Exception {
+    client().pull("tiny", "main", out, (done, all) -> {});
+
+    assertWhole();
+  }
+
+  @Test
+  void shouldTellBytesOfTheWholeAndNeverFewer() throws Exception {
+    hub.then((exchange, content) -> false).then(MisbehavingHub.breaksAfter(100));
+    List<Long> told = new ArrayList<>();
+
+    client()
+        .pull(
+            MisbehavingHub.MODEL,
+            "main",
+            out,
+            (done, all) -> {
+              assertTrue(done <= all);
+              told.add(done);
+            });
+
+    long all = weights.length + Files.size(out.resolve("config.json"));
+    assertEquals(all, told.get(told.size() - 1));
+    assertEquals(told.stream().sorted().toList(), told);
+  }
+
+  @Test
+  void shouldGoOnAtTheByteWhereTheConnectionBroke() throws Exception {
+    hub.then((exchange, content) -> false)
+        .then(MisbehavingHub.breaksAfter(100))
+        .then(MisbehavingHub.breaksAfter(50));
+
+    pull();
+
+    assertWhole();
+    List<String> ranges =
+        hub.requests.stream().filter(request -> request.contains("bytes=")).toList();
+    assertEquals(2, ranges.size());
+    assertTrue(ranges.get(0).endsWith(WEIGHTS + " bytes=100-"), ranges.toString());
+    assertTrue(ranges.get(1).endsWith(WEIGHTS + " bytes=150-"), ranges.toString());
+  }
+
+  @Test
+  void shouldGoOnInALaterRun() throws Exception {
+    hub.then((exchange, content) -> false);
+    for (int i = 0; i < 8; i++) {
+      hub.then(MisbehavingHub.breaksAfter(i == 0 ? 200 : 0));
+    }
+    assertThrows(IOException.class, this::pull);
+    assertFalse(Files.exists(out.resolve(WEIGHTS)));
+    hub.requests.clear();
+    hub.then((exchange, content) -> false);
+    while (hub.requests.isEmpty()) {
+      try {
+        pull();
+      } catch (IOException stillBroken) {
+        hub.requests.clear();
+      }
+    }
+
+    assertWhole();
+    assertTrue(hub.requests.stream().anyMatch(request -> request.endsWith("bytes=200-")));
+  }
+
+  @Test
+  void shouldNotFetchAgainWhatIsRight() throws Exception {
+    pull();
+    hub.requests.clear();
+
+    pull();
+
+    assertEquals(1, hub.requests.size(), hub.requests.toString());
+  }
+
+  @Test
+  void shouldFetchAgainWhatWasChangedOnDisk() throws Exception {
+    pull();
+    byte[] damaged = weights.clone();
+    damaged[damaged.length - 1] ^= 1;
+    Files.write(out.resolve(WEIGHTS), damaged);
+
+    pull();
+
+    assertWhole();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {429, 500, 503})
+  void shouldComeBackToAServerThatIsBusy(int status) throws Exception {
+    hub.then(MisbehavingHub.status(status, "Retry-After", "0")).then(MisbehavingHub.status(status));
+
+    pull();
+
+    assertWhole();
+  }
+
+  @Test
+  void shouldStartAnewWhereAServerIgnoresRanges() throws Exception {
+    hub.then((exchange, content) -> false)
+        .then(MisbehavingHub.breaksAfter(100))
+        .then(
+            (exchange, content) -> {
+              exchange.sendResponseHeaders(200, content.length);
+              exchange.getResponseBody().write(content);
+              return true;
+            });
+
+    pull();
+
+    assertWhole();
+  }
+
+  @Test
+  void shouldRefuseAnotherRangeThanTheOneAskedFor() throws Exception {
+    hub.then((exchange, content) -> false)
+        .then(MisbehavingHub.breaksAfter(100))
+        .then(
+            (exchange, content) -> {
+              exchange.getResponseHeaders().set("Content-Range", "bytes 0-9/" + content.length);
+              exchange.sendResponseHeaders(206, 10);
+              exchange.getResponseBody().write(content, 0, 10);
+              return true;
+            });
+
+    assertSays("range", assertThrows(HubException.class, this::pull));
+    assertFalse(Files.exists(out.resolve(WEIGHTS)));
+  }
+
+  @Test
+  void shouldRefuseMoreBytesThanAnnounced() throws Exception {
+    hub.lying(WEIGHTS, new Lie(weights.length - 10L, null));
+
+    assertSays("more bytes", assertThrows(HubException.class, this::pull));
+    assertNoWeights();
+  }
+
+  @Test
+  void shouldGiveUpOnFewerBytesThanAnnounced() throws Exception {
+    hub.lying(WEIGHTS, new Lie(weights.length + 10L, null));
+
+    assertThrows(IOException.class, this::pull);
+    assertFalse(Files.exists(out.resolve(WEIGHTS)));
+  }
+
+  @Test
+  void shouldRefuseBytesOfAnotherHash() throws Exception {
+    hub.lying(WEIGHTS, new Lie(null, "0".repeat(64)));
+
+    assertSays("hash", assertThrows(HubException.class, this::pull));
+    assertNoWeights();
+  }
+
+  @Test
+  void shouldRefuseASmallFileOfAnotherHash() throws Exception {
+    hub.lying("config.json", new Lie(null, "0".repeat(40)));
+
+    assertThrows(HubException.class, this::pull);
+    assertNoWeights();
+  }
+
+  @Test
+  void shouldNotWriteOutsideTheFolder() throws Exception {
+    hub.with("../evil_Pooling/config.json", new byte[] {1})
+        .with("..\\model-00001-of-00002.safetensors", new byte[] {1});
+
+    pull();
+
+    assertWhole();
+    assertFalse(Files.exists(folder.resolve("evil_Pooling")));
+  }
+
+  @Test
+  void shouldTakeShardsWhereThereIsNoWholeFile() throws Exception {
+    try (MisbehavingHub sharded = new MisbehavingHub()) {
+      sharded
+          .with("config.json", "{}".getBytes(UTF_8))
+          .with("model-00001-of-00002.safetensors", weights)
+          .with("model-00002-of-00002.safetensors", weights)
+          .with("model.safetensors.index.json", "{}".getBytes(UTF_8));
+
+      Hub.impatient(sharded.uri(), Optional.empty(), Duration.ofSeconds(5))
+          .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
+    }
+
+    assertTrue(Files.exists(out.resolve("model-00002-of-00002.safetensors")));
+    assertTrue(Files.exists(out.resolve("model.safetensors.index.json")));
+  }
+
+  @Test
+  void shouldSayThatAModelHasNoSafetensors() throws Exception {
+    try (MisbehavingHub old = new MisbehavingHub()) {
+      old.with("config.json", new byte[] {'{', '}'}).with("pytorch_model.bin", new byte[] {1});
+
+      HubException refused =
+          assertThrows(
+              HubException.class,
+              () ->
+                  Hub.impatient(old.uri(), Optional.empty(), Duration.ofSeconds(5))
+                      .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+
+      assertSays("no weights in safetensors", refused);
+    }
+  }
+
+  @Test
+  void shouldSayThatAModelIsNotThere() {
+    HubException refused =
+        assertThrows(
+            HubException.class, () -> client().pull("owner/other", "main", out, (done, all) -> {}));
+
+    assertSays("no such model", refused);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {401, 403})
+  void shouldSayThatATokenIsNeeded(int status) throws Exception {
+    hub.then(MisbehavingHub.status(status));
+
+    assertSays("HF_TOKEN", assertThrows(HubException.class, this::pull));
+  }
+
+  @Test
+  void shouldSendTheTokenToTheHubAndToNoOtherHost() throws Exception {
+    try (MisbehavingHub store = new MisbehavingHub().with(WEIGHTS, weights)) {
+      String elsewhere =
+          store.uri() + "/" + MisbehavingHub.MODEL + "/resolve/" + MisbehavingHub.COMMIT + "/";
+      hub.then((exchange, content) -> false)
+          .then(MisbehavingHub.status(302, "Location", elsewhere + WEIGHTS));
+
+      Hub.impatient(hub.uri(), Optional.of("secret"), Duration.ofSeconds(5))
+          .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
+
+      assertWhole();
+      assertEquals(List.of("null"), store.authorizations);
+    }
+    assertTrue(hub.authorizations.stream().allMatch("Bearer secret"::equals));
+  }
+
+  @Test
+  void shouldNotFollowRedirectsInACircle() {
+    for (int i = 0; i < 10; i++) {
+      hub.then(
+          (exchange, content) ->
+              MisbehavingHub.status(302, "Location", exchange.getRequestURI().toString())
+                  .answer(exchange, content));
+    }
+
+    assertSays("circle", assertThrows(HubException.class, this::pull));
+  }
+
+  @Test
+  void shouldSayThatTheHubCannotBeReached() throws Exception {
+    URI nobody;
+    try (ServerSocket socket = new ServerSocket(0)) {
+      nobody = URI.create("http://127.0.0.1:" + socket.getLocalPort());
+    }
+
+    IOException offline =
+        assertThrows(
+            IOException.class,
+            () ->
+                Hub.impatient(nobody, Optional.empty(), Duration.ofSeconds(1))
+                    .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+
+    assertSays("cannot be reached", offline);
+  }
+
+  @Test
+  void shouldNotWaitForEverForAServerThatStalls() {
+    for (int i = 0; i < 4; i++) {
+      hub.then(
+          (exchange, content) -> {
+            try {
+              Thread.sleep(2_000);
+            } catch (InterruptedException stopped) {
+              Thread.currentThread().interrupt();
+            }
+            return false;
+          });
+    }
+
+    assertThrows(
+        IOException.class,
+        () ->
+            Hub.impatient(hub.uri(), Optional.empty(), Duration.ofMillis(200))
+                .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+  }
+}
