@@ -17,7 +17,7 @@ function run(command, parameters, options) {
 }
 
 function prepare() {
-  const installed = existsSync(join(here, 'node_modules/onnxruntime-web'))
+  const installed = existsSync(join(here, 'node_modules/@huggingface/tokenizers'))
   return installed ? 0 : run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: here })
 }
 

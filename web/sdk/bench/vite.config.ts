@@ -13,7 +13,7 @@ export default defineConfig({
     rollupOptions: {
       // Two of the peers hold an eval that the bench does not reach.
       checks: { eval: false },
-      input: { bench: 'src/bench.ts' },
+      input: { accuracy: 'src/accuracy.ts', bench: 'src/bench.ts' },
       output: { entryFileNames: '[name].mjs', format: 'es' },
     },
   },
