@@ -133,7 +133,8 @@ public final class ObservabilityStack extends Stack {
             .usingMetrics(metrics)
             .build();
     draw("Egress (bytes a day)", egress);
-    double bytes = settings.egressUsdPerDay() / Prices.read().egressUsdPerGigabyte() * 1e9;
+    double bytes =
+        settings.egressUsdPerDay() / Prices.read().egressUsdPerGigabyte() * Prices.GIGABYTE;
     alarm(
         "Egress",
         "Egress costs more than %.2f dollars a day".formatted(settings.egressUsdPerDay()),
