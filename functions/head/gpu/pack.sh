@@ -48,31 +48,40 @@ fi
 rm -rf "$out"
 mkdir -p "$out/jars"
 cp "$target"/head-*.jar "$lib"/*.jar "$out/jars/"
-# PyTorch and DJL's library for it are the machine's own.
-rm -f "$out"/jars/pytorch-native-*.jar "$out"/jars/pytorch-jni-*.jar
-tokenizers=$(echo "$out"/jars/tokenizers-*.jar)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/tokenizers"
-(
-  cd "$work/tokenizers"
-  "$jdk/bin/jar" xf "$tokenizers"
-  find native/lib -mindepth 1 -maxdepth 1 ! -name linux-x86_64 -exec rm -r {} +
-  "$jdk/bin/jar" cfM "$tokenizers" .
-)
-
-"$jdk/bin/jlink" --strip-debug --no-header-files --no-man-pages --compress=zip-0 --output "$work/jre" \
-  --add-modules java.base,java.logging,java.management,java.naming,java.sql,java.xml,java.net.http,java.instrument,java.security.jgss,java.compiler,jdk.unsupported,jdk.crypto.ec,jdk.zipfs,jdk.management,jdk.httpserver
-rm -f "$work"/jre/lib/server/classes*.jsa
-tar -C "$work" -c jre | xz -6 -T0 > "$out/jre.tar.xz"
-cp "$jni" "$out/libdjl_torch.so.xz"
-
-cp "$here/start.sh" "$here/check.py" "$out/"
 # Load generator and engine times, if they were built (-Pbench).
 bench="$here/../../bench/target"
 if [ -d "$bench/lib" ]; then
   cp "$bench"/head-bench-*.jar "$bench"/lib/picocli-*.jar "$out/jars/"
 fi
+# PyTorch and DJL's library for it are the machine's own.
+rm -f "$out"/jars/pytorch-native-*.jar "$out"/jars/pytorch-jni-*.jar
+# Nor is Lambda there.
+rm -f "$out"/jars/aws-lambda-java-runtime-interface-client-*.jar "$out"/jars/aws-lambda-java-serialization-*.jar
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Stored jars in one archive take half of what compressed ones do. Other platforms' natives stay behind.
+python3 - "$out/jars" "$work/jars" <<'PYTHON'
+import os, sys, zipfile
+source, target = sys.argv[1:]
+os.mkdir(target)
+for name in sorted(os.listdir(source)):
+    with zipfile.ZipFile(os.path.join(source, name)) as old, zipfile.ZipFile(os.path.join(target, name), 'w', zipfile.ZIP_STORED) as new:
+        for entry in old.namelist():
+            if (entry.startswith('native/lib/') and not entry.endswith('/') and '/linux-x86_64/' not in entry and not entry.endswith('.properties')):
+                continue
+            if entry.startswith('com/sun/jna/') and entry.endswith(('.so', '.dll', '.jnilib', '.a')) and '/linux-x86-64/' not in entry:
+                continue
+            new.writestr(entry, old.read(entry))
+PYTHON
+rm -r "$out/jars"
+
+"$jdk/bin/jlink" --strip-debug --no-header-files --no-man-pages --compress=zip-0 --output "$work/jre" \
+  --add-modules java.base,java.logging,java.management,java.naming,java.sql,java.xml,java.net.http,java.instrument,java.security.jgss,java.compiler,jdk.unsupported,jdk.crypto.ec,jdk.zipfs,jdk.management,jdk.httpserver
+rm -f "$work"/jre/lib/server/classes*.jsa
+tar -C "$work" -c jre jars | xz -6 > "$out/head.tar.xz"
+cp "$jni" "$out/libdjl_torch.so.xz"
+
+cp "$here/start.sh" "$here/check.py" "$out/"
 if [ -n "$store" ]; then
   cp -r "$store" "$out/fixtures"
 fi

@@ -5,7 +5,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work="${SPLITCOMPUTE_WORK:-/tmp/splitcompute-head}"
 if [ ! -x "$work/jre/bin/java" ]; then
   mkdir -p "$work/natives"
-  tar -C "$work" -xf "$here/jre.tar.xz"
+  tar -C "$work" -xf "$here/head.tar.xz"
   torch=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))')
   # Links are right: Java resolves them, so libtorch finds its CUDA libraries by its own paths.
   ln -sf "$torch"/lib/lib*.so* "$work/natives/"
@@ -25,4 +25,4 @@ if [ "${1:-}" = --weights ]; then
 fi
 exec "$work/jre/bin/java" --enable-native-access=ALL-UNNAMED \
   -Djna.library.path="$(cat "$work/torch")/../nvidia/cu13/lib" \
-  -cp "$here/jars/*" "${options[@]}" ${JAVA_OPTIONS:-} "${MAIN:-io.splitcompute.head.HeadApplication}" "$@"
+  -cp "$work/jars/*" "${options[@]}" ${JAVA_OPTIONS:-} "${MAIN:-io.splitcompute.head.HeadApplication}" "$@"
