@@ -112,7 +112,10 @@ public final class LocalCommand implements Callable<Integer> {
     if (withParent) {
       ProcessHandle.current()
           .parent()
-          .ifPresent(parent -> parent.onExit().thenRun(() -> System.exit(0)));
+          .ifPresent(
+              parent -> {
+                var unused = parent.onExit().thenRun(() -> System.exit(0));
+              });
     }
     System.out.println("SplitCompute is ready at " + cloud.address());
     System.out.flush();
