@@ -162,7 +162,7 @@ public final class ApiStack extends Stack {
         .ephemeralStorageSize(Size.mebibytes(HEAD_DISK_MEBIBYTES))
         .timeout(GATEWAY_LIMIT)
         .reservedConcurrentExecutions(settings.headConcurrency())
-        .environment(FunctionEnvironment.head(storage, "/tmp/splitcompute"))
+        .environment(FunctionEnvironment.head(storage))
         .role(role.role())
         .logGroup(role.logs())
         .build();

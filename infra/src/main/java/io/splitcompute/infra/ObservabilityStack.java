@@ -98,13 +98,13 @@ public final class ObservabilityStack extends Stack {
     draw("Waiting in the head", gpu.queuedRequests(), gpu.queuedTokens());
     MathExpression use =
         MathExpression.Builder.create()
-            .expression("100 * busy / (1000 * PERIOD(busy) * healthy)")
+            .expression("100 * busy / (PERIOD(busy) * healthy)")
             .label("GPU use (%)")
             .period(PERIOD)
             .usingMetrics(
                 Map.of(
                     "busy",
-                    gpu.deviceMilliseconds(),
+                    gpu.deviceSeconds(),
                     "healthy",
                     gpu.head().targets().getMetrics().healthyHostCount()))
             .build();
