@@ -49,6 +49,11 @@ export function vulkanEnvironment(): Record<string, string> {
   if (process.platform !== 'linux' || installed || 'VK_ICD_FILENAMES' in process.env) {
     return {}
   }
+  return swiftshaderEnvironment()
+}
+
+/** The environment in which Dawn finds SwiftShader, whatever drivers the system has. */
+export function swiftshaderEnvironment(): Record<string, string> {
   const folder = unpacked()
   const libraries = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
   return { VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: libraries }

@@ -62,6 +62,8 @@ export class FaultProxy {
   readonly seen: { readonly kind: Kind; readonly path: string; readonly range: string | undefined }[] = []
   /** Every request breaks off while this is set. */
   offline = false
+  /** How fast bodies are sent; as fast as it goes where it is undefined. */
+  bytesPerSecond: number | undefined
   readonly #planned: Planned[] = []
   readonly #sockets = new Set<Socket>()
   readonly #server: Server
@@ -155,7 +157,7 @@ export class FaultProxy {
       return
     }
     const answer = await this.#forward(incoming, url, fault !== undefined && 'expired' in fault)
-    await deliver(response, answer, fault)
+    await deliver(response, answer, fault, this.bytesPerSecond)
   }
 
   #next(kind: Kind): Fault | undefined {
@@ -235,7 +237,12 @@ function refuse(response: ServerResponse, kind: Kind, status: number, retryAfter
   response.end(body)
 }
 
-async function deliver(response: ServerResponse, answer: Answer, fault: Fault | undefined): Promise<void> {
+async function deliver(
+  response: ServerResponse,
+  answer: Answer,
+  fault: Fault | undefined,
+  bytesPerSecond: number | undefined,
+): Promise<void> {
   const { body } = answer
   const headers = { ...answer.headers, 'content-length': String(body.byteLength) }
   delete headers['transfer-encoding']
@@ -260,6 +267,20 @@ async function deliver(response: ServerResponse, answer: Answer, fault: Fault | 
       response.write(body.subarray(sent, sent + slice))
       sent += slice
       await new Promise((resolve) => setTimeout(resolve, SLOW_MS / SLICES))
+    }
+  }
+  if (bytesPerSecond !== undefined) {
+    const start = performance.now()
+    for (const begun = sent; sent < body.byteLength; ) {
+      const due = Math.min(
+        body.byteLength,
+        begun + Math.floor(((performance.now() - start) / 1_000) * bytesPerSecond),
+      )
+      if (due > sent) {
+        response.write(body.subarray(sent, due))
+        sent = due
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
   response.end(body.subarray(sent))

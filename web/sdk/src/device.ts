@@ -6,6 +6,8 @@ import type { Signed } from './shards/signed-urls'
 export interface Loaded {
   /** Where its bytes came from; `disk` is what an earlier visit kept. */
   readonly from: 'network' | 'disk'
+  /** How long its bytes took to be on the GPU, verified and kept, and how long its canary ran. */
+  readonly milliseconds: { readonly bytes: number; readonly canary: number }
 }
 
 /** Where the tail runs. Everything crosses this interface as messages: it is served by a worker where there can be one. */

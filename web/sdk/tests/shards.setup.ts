@@ -6,7 +6,7 @@ import type { TestProject } from 'vitest/node'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A folder in the layout of the store with every model of the tests, in f32 and f16. */
+    /** A folder in the layout of the store with every model of the tests, in every dtype. */
     store: string
   }
 }
@@ -33,7 +33,7 @@ export default function setup({ provide }: TestProject): void {
     for (const folder of checkpoints()) {
       const { status, stderr } = spawnSync(
         'java',
-        ['-jar', jar, 'shard', folder, '--out', unfinished, '--dtype', 'f32,f16'],
+        ['-jar', jar, 'shard', folder, '--out', unfinished, '--dtype', 'f32,f16,q8,q4'],
         { encoding: 'utf8' },
       )
       if (status !== 0) {
@@ -47,7 +47,7 @@ export default function setup({ provide }: TestProject): void {
 
 function checkpoints(): string[] {
   const fixtures = join(root, 'fixtures')
-  const models = readdirSync(fixtures).filter((name) => name.startsWith('gpt2-'))
+  const models = readdirSync(fixtures).filter((name) => /^(gpt2|bert)-/.test(name))
   const bookworm = join(root, 'functions/local/src/main/resources/models/bookworm')
   return [...models.map((name) => join(fixtures, name)), bookworm]
 }

@@ -295,9 +295,13 @@ export class Loader {
     signal.addEventListener('abort', aborted)
     this.#update(i, { state: 'loading', loaded: 0 })
     try {
-      const { from } = await device.load(name, (bytes) => this.#count(i, bytes), controller.signal)
+      const { from, milliseconds } = await device.load(
+        name,
+        (bytes) => this.#count(i, bytes),
+        controller.signal,
+      )
       if (device === this.#device) {
-        this.#update(i, { state: 'loaded', from })
+        this.#update(i, { state: 'loaded', from, milliseconds })
       }
     } catch (error) {
       if (device === this.#device && !signal.aborted) {

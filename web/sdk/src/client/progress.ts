@@ -8,6 +8,8 @@ export interface UnitProgress {
   readonly total: number
   /** Where the bytes of a loaded unit came from: `disk` is what an earlier visit kept. */
   readonly from?: 'network' | 'disk'
+  /** How long a loaded unit took: its bytes until they were on the GPU, verified and kept, then its canary. */
+  readonly milliseconds?: { readonly bytes: number; readonly canary: number }
 }
 
 /** How far the device has come. */

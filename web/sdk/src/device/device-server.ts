@@ -180,10 +180,11 @@ class Tail {
     const { signal } = options
     let buffers: UnitBuffers | undefined
     let dataOffset = 0
-    let loaded: Loaded
+    let from: Loaded['from']
+    const start = performance.now()
     try {
       const about = { model: manifest.model, unit, dtype }
-      loaded = await this.source.bring(shard, about, options, async (part, bytes) => {
+      from = await this.source.bring(shard, about, options, async (part, bytes) => {
         if (buffers === undefined) {
           const header = readUnitHeader(bytes, shard.bytes, manifest, unit, dtype)
           buffers = await this.engine.allocate(unit, header.tensors, header.dataBytes)
@@ -202,8 +203,9 @@ class Tail {
       throw new SplitComputeError('invalid_manifest', `The shard of ${unit} has no parts.`)
     }
     this.engine.attach(unit, buffers)
+    const attached = performance.now()
     await this.#check(unit, signal)
-    return loaded
+    return { from, milliseconds: { bytes: attached - start, canary: performance.now() - attached } }
   }
 
   /** A unit that fails its canary is off the device at once. */

@@ -8,6 +8,7 @@ import headsAligned from './kernels/heads_aligned.wgsl'
 import headsAny from './kernels/heads_any.wgsl'
 import linear from './kernels/linear.wgsl'
 import matmulPlain from './kernels/matmul_plain.wgsl'
+import matmulPlainRow from './kernels/matmul_plain_row.wgsl'
 import matmulRow from './kernels/matmul_row.wgsl'
 import matmulRowSubgroups from './kernels/matmul_row_subgroups.wgsl'
 import matmulTile from './kernels/matmul_tile.wgsl'
@@ -105,7 +106,11 @@ export class Pipelines {
           parts: [...source.parts, matmulTile],
         })
       case 'plain':
-        return this.#kernel({ ...source, constants: shared, parts: [...source.parts, matmulPlain] })
+        return this.#kernel({
+          ...source,
+          constants: shared,
+          parts: [...source.parts, shape.rows === 1 ? matmulPlainRow : matmulPlain],
+        })
     }
   }
 

@@ -127,10 +127,13 @@ export class TailEngine {
   /**
    * Runs the canary of an attached unit; one whose shard has none passes.
    *
-   * @throws SplitComputeError `canary_failed`; what `run` throws
+   * @throws SplitComputeError `canary_failed`, `invalid_argument` for `lm_head`; what `run` throws
    */
   async check(unit: string, signal: AbortSignal): Promise<void> {
     const { manifest } = this
+    if (unit === 'lm_head') {
+      throw new SplitComputeError('invalid_argument', 'Runs do not use "lm_head" yet, so it has no check.')
+    }
     const canary = manifest.units.get(unit)?.get(this.dtype)?.canary
     if (canary === undefined) {
       return

@@ -457,7 +457,7 @@ export class RunEncoding {
         grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), this.#rows]
         break
       case 'plain':
-        grid = [Math.ceil(out / 64), Math.ceil(this.#rows / 16)]
+        grid = [Math.ceil(out / 64), matmul.rows === 1 ? this.#rows : Math.ceil(this.#rows / 16)]
         break
       case 'tile': {
         const across = Math.ceil(out / matmul.tileColumns)

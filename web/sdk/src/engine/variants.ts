@@ -20,7 +20,11 @@ export type MatmulVariant =
       /** Columns of the inner dimension that lie in workgroup memory at once. */
       readonly depth: number
     }
-  | { readonly kind: 'plain' }
+  | {
+      readonly kind: 'plain'
+      /** Of a thread, with four columns. */
+      readonly rows: 1 | 4
+    }
 
 export type TileShape = Extract<MatmulVariant, { kind: 'tile' }>
 
@@ -38,7 +42,7 @@ export type AttentionVariant =
 
 /**
  * Every shape of the matmul. Measured on an H100 at 1, 16, 64 and 256 rows of GPT-2 XL's layers among some fifty: each row here is
- * the best for its range within a few per cent, and compiles within the default limits but for `tile-64-deep`.
+ * the best for its range within a few per cent, but for `tile-64`: it stands in for `tile-64-deep` within the default limits.
  */
 export const MATMULS = {
   'row-subgroups': { kind: 'row', threads: 128, lanes: 64, columns: 2, subgroups: true },
@@ -46,7 +50,8 @@ export const MATMULS = {
   'tile-16': { kind: 'tile', tileRows: 16, tileColumns: 64, rows: 2, columns: 4, depth: 32 },
   'tile-64-deep': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 32 },
   'tile-64': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 16 },
-  plain: { kind: 'plain' },
+  'plain-row': { kind: 'plain', rows: 1 },
+  plain: { kind: 'plain', rows: 4 },
 } as const satisfies Record<string, MatmulVariant>
 
 export type MatmulName = keyof typeof MATMULS
@@ -122,7 +127,7 @@ export function chooseMatmul(rows: number, traits: DeviceTraits, forced?: Forced
     return forced.matmul
   }
   if (traits.software) {
-    return 'plain'
+    return rows === 1 ? 'plain-row' : 'plain'
   }
   if (rows === 1) {
     const { lanes } = MATMULS['row-subgroups']
@@ -131,7 +136,7 @@ export function chooseMatmul(rows: number, traits: DeviceTraits, forced?: Forced
   if (rows <= 32) {
     return 'tile-16'
   }
-  const deep = rows <= 128 && matmulMemory(MATMULS['tile-64-deep']) <= traits.workgroupMemory
+  const deep = matmulMemory(MATMULS['tile-64-deep']) <= traits.workgroupMemory
   return deep ? 'tile-64-deep' : 'tile-64'
 }
 
@@ -195,7 +200,7 @@ export function describeMatmul(name: MatmulName): string {
     case 'tile':
       return `${name}: ${variant.tileRows}x${variant.tileColumns} a workgroup, ${variant.rows}x${variant.columns} a thread, depth ${variant.depth}`
     case 'plain':
-      return `${name}: 4x4 a thread`
+      return `${name}: ${variant.rows}x4 a thread`
   }
 }
 

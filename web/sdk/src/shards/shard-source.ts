@@ -37,7 +37,7 @@ export class ShardSource {
    *
    * @throws SplitComputeError `shard_refused`, `unreachable`, `download_limit`; `invalid_shard` where a kept one has lost bytes
    */
-  async bring(shard: Shard, about: About, options: FetchOptions, use: UsePart): Promise<Loaded> {
+  async bring(shard: Shard, about: About, options: FetchOptions, use: UsePart): Promise<Loaded['from']> {
     const kept = await this.keeper.borrow(shard, about, options.signal)
     try {
       return kept?.whole
@@ -58,7 +58,7 @@ export class ShardSource {
     { unit }: About,
     { signal, onBytes, onKept }: FetchOptions,
     use: UsePart,
-  ): Promise<Loaded> {
+  ): Promise<Loaded['from']> {
     onKept?.()
     for (const part of shard.parts) {
       signal.throwIfAborted()
@@ -70,7 +70,7 @@ export class ShardSource {
       onBytes(part.bytes)
     }
     await kept.finish()
-    return { from: 'disk' }
+    return 'disk'
   }
 
   async #fromNetwork(
@@ -79,7 +79,7 @@ export class ShardSource {
     about: About,
     options: FetchOptions,
     use: UsePart,
-  ): Promise<Loaded> {
+  ): Promise<Loaded['from']> {
     const { signal, onBytes } = options
     let resumed = 0
     for (const part of kept === undefined ? [] : shard.parts) {
@@ -106,7 +106,7 @@ export class ShardSource {
     }
     signal.throwIfAborted()
     await kept?.finish()
-    return { from: 'network' }
+    return 'network'
   }
 
   #spend(bytes: number): void {

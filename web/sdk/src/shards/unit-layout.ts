@@ -8,7 +8,7 @@ export const ALIGNMENT = 256
 const FORMAT = 'splitcompute.shard/1'
 
 /** A tensor that `weights/FORMAT.md` wants in a unit. */
-interface ExpectedTensor {
+export interface ExpectedTensor {
   readonly name: string
   readonly dtype: 'F32' | 'F16' | 'I8' | 'U8'
   readonly shape: readonly number[]
@@ -42,7 +42,7 @@ function linearWeight(name: string, out: number, columns: number, dtype: Dtype):
   return [weight, { name: `${name}.scales`, dtype: 'F16', shape: [out, stored / BLOCK] }]
 }
 
-function expectedTensors(manifest: Manifest, unit: string, dtype: Dtype): ExpectedTensor[] {
+export function expectedTensors(manifest: Manifest, unit: string, dtype: Dtype): ExpectedTensor[] {
   const { hiddenSize: h, vocabularySize, embeddings, layer } = manifest
   const vector = (name: string, size: number): ExpectedTensor => ({ name, dtype: 'F32', shape: [size] })
   const norm = (prefix: string) => [vector(`${prefix}.weight`, h), vector(`${prefix}.bias`, h)]

@@ -59,13 +59,7 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (matmul) =>
     async (dtype) => {
       const device = DEMANDING.includes(matmul) ? await openBestDevice() : await openDevice()
       const order = dtype === 'f16' ? 'post' : 'pre'
-      await compare(
-        { ...SHAPE, order },
-        dtype,
-        device,
-        { matmul },
-        MATMULS[matmul].kind === 'row' ? [3] : [1, 66],
-      )
+      await compare({ ...SHAPE, order }, dtype, device, { matmul }, /row/.test(matmul) ? [3] : [1, 66])
     },
   )
 })
@@ -74,7 +68,6 @@ describe.each([
   { queries: 32, keys: 32, rows: 2, headSize: 33, device: openBestDevice },
   { queries: 16, keys: 16, rows: 1, headSize: 64, device: openDevice },
   { queries: 4, keys: 32, rows: 1, headSize: 10, device: openDevice },
-  { queries: 4, keys: 4, rows: 1, headSize: 130, device: openDevice },
 ])('attention of $queries queries by $keys keys', ({ queries, keys, rows, headSize, device }) => {
   it.each(['causal', 'bidirectional'] as const)(
     'shouldAgreeWithTheReferenceWhereTheMaskIs %s',

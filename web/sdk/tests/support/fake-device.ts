@@ -19,7 +19,7 @@ export class FakeDevice implements Device {
 
   async load(unit: string): Promise<Loaded> {
     await this.behaviour.load?.(unit)
-    return { from: 'network' }
+    return { from: 'network', milliseconds: { bytes: 0, canary: 0 } }
   }
 
   async check(unit: string): Promise<void> {

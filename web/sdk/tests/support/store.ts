@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inject } from 'vitest'
 import { type Dtype, type Manifest, parseManifest } from '../../src/client/manifest'
-import type { SafetensorsHeader } from '../../src/shards/safetensors'
+import { readSafetensorsHeader, type SafetensorsHeader } from '../../src/shards/safetensors'
 import { readUnitHeader } from '../../src/shards/unit-layout'
 
 export interface ShardFile {
@@ -31,4 +31,21 @@ export function readShard(manifest: Manifest, unit: string, dtype: Dtype): Shard
   const bytes = shardBytes(shard.sha256)
   const header = readUnitHeader(bytes, bytes.byteLength, manifest, unit, dtype)
   return { header, data: bytes.subarray(header.dataOffset) }
+}
+
+/** The model's `tokenizer.json`. */
+export function tokenizerBytes(manifest: Manifest): Uint8Array {
+  const root = JSON.parse(new TextDecoder().decode(manifestBytes(manifest.model))) as {
+    tokenizer: { sha256: string }
+  }
+  const bytes = shardBytes(root.tokenizer.sha256)
+  const { tensors, dataOffset } = readSafetensorsHeader(
+    bytes,
+    bytes.byteLength,
+    'invalid_shard',
+    'The tokenizer',
+  )
+  const tensor = tensors.find(({ name }) => name === 'tokenizer.json')
+  const begin = dataOffset + (tensor?.offset ?? 0)
+  return bytes.subarray(begin, begin + (tensor?.bytes ?? 0))
 }

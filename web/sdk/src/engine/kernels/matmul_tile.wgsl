@@ -7,8 +7,9 @@ const PITCH = QUADS + 1u;
 const ACROSS = TILE_COLUMNS / COLUMNS;
 const DOWN = TILE_ROWS / ROWS;
 const THREADS = ACROSS * DOWN;
-const INPUT_LOADS = TILE_ROWS * QUADS;
-const WEIGHT_LOADS = TILE_COLUMNS * DEPTH / 8u;
+// Of a thread. Whole numbers in every variant, so that the loops have no bounds to check and their addresses are found once.
+const INPUT_LOADS = TILE_ROWS * QUADS / THREADS;
+const WEIGHT_LOADS = TILE_COLUMNS * DEPTH / 8u / THREADS;
 
 var<workgroup> input_tile: array<vec4<f32>, TILE_ROWS * PITCH>;
 var<workgroup> weight_tile: array<vec4<f32>, TILE_COLUMNS * PITCH>;
@@ -29,14 +30,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end_step = min(params.steps, first_step + params.slice_steps);
   var sums: array<f32, ROWS * COLUMNS>;
   for (var step = first_step; step < end_step; step += DEPTH / 8u) {
-    for (var i = thread; i < INPUT_LOADS; i += THREADS) {
-      let row = i / QUADS;
-      let quad = i % QUADS;
+    for (var i = 0u; i < INPUT_LOADS; i++) {
+      let row = (thread + i * THREADS) / QUADS;
+      let quad = (thread + i * THREADS) % QUADS;
       input_tile[row * PITCH + quad] = input[min(first_row + row, last_row) * params.input_stride + step * 2u + quad];
     }
-    for (var i = thread; i < WEIGHT_LOADS; i += THREADS) {
-      let row = i / (DEPTH / 8u);
-      let eighth = i % (DEPTH / 8u);
+    for (var i = 0u; i < WEIGHT_LOADS; i++) {
+      let row = (thread + i * THREADS) / (DEPTH / 8u);
+      let eighth = (thread + i * THREADS) % (DEPTH / 8u);
       let w = weights(min(first_column + row, last_column), step + eighth);
       weight_tile[row * PITCH + eighth * 2u] = w.low;
       weight_tile[row * PITCH + eighth * 2u + 1u] = w.high;

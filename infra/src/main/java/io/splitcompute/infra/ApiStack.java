@@ -54,9 +54,9 @@ public final class ApiStack extends Stack {
   /** Where the build puts the catalog and what it needs, as {@code lib/*.jar}. */
   static final String CATALOG_FOLDER = "functions/catalog/target/lambda";
 
-  private static final int CATALOG_MEGABYTES = 1024;
+  static final int CATALOG_MEGABYTES = 1024;
   // 1.7 CPUs, and the most that a new account may have.
-  private static final int HEAD_MEGABYTES = 3008;
+  static final int HEAD_MEGABYTES = 3008;
   private static final int HEAD_DISK_MEBIBYTES = 4096;
   private static final Duration GATEWAY_LIMIT = Duration.seconds(30);
   // Without query strings and headers, in which secrets travel, and without bodies.
@@ -162,7 +162,7 @@ public final class ApiStack extends Stack {
         .ephemeralStorageSize(Size.mebibytes(HEAD_DISK_MEBIBYTES))
         .timeout(GATEWAY_LIMIT)
         .reservedConcurrentExecutions(settings.headConcurrency())
-        .environment(FunctionEnvironment.head(storage, "/tmp/splitcompute"))
+        .environment(FunctionEnvironment.head(storage))
         .role(role.role())
         .logGroup(role.logs())
         .build();

@@ -24,13 +24,11 @@ final class FunctionEnvironment {
             "regional"));
   }
 
-  /**
-   * @param cacheFolder the one folder that can be written
-   */
-  static Map<String, String> head(StorageStack storage, String cacheFolder) {
+  static Map<String, String> head(StorageStack storage) {
     Map<String, String> environment = catalog(storage);
     environment.put("SPLITCOMPUTE_ACTIVATIONS_BUCKET", storage.activations().getBucketName());
-    environment.put("SPLITCOMPUTE_CACHE_FOLDER", cacheFolder);
+    // Below the one folder that can be written, on Lambda and in the containers.
+    environment.put("SPLITCOMPUTE_CACHE_FOLDER", "/tmp/splitcompute");
     return environment;
   }
 }

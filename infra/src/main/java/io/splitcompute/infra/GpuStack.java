@@ -69,7 +69,7 @@ public final class GpuStack extends Stack {
 
   static final String QUEUED_REQUESTS = "splitcompute_queue_requests";
   static final String QUEUED_TOKENS = "splitcompute_queue_tokens";
-  static final String DEVICE_MILLISECONDS = "splitcompute_device_milliseconds_total";
+  static final String DEVICE_SECONDS = "splitcompute_device_busy_seconds_sum";
 
   private static final String INSTANCE_ROLE = "InstanceRole";
   private static final int PORT = 8080;
@@ -87,7 +87,6 @@ public final class GpuStack extends Stack {
       "public.ecr.aws/cloudwatch-agent/cloudwatch-agent:1.300062.0b1304";
   private static final SubnetSelection PRIVATE =
       SubnetSelection.builder().subnetType(SubnetType.PRIVATE_WITH_EGRESS).build();
-  private static final String CACHE = "/var/cache/splitcompute";
 
   private final Vpc vpc;
   private final Cluster cluster;
@@ -125,9 +124,9 @@ public final class GpuStack extends Stack {
     return metric(QUEUED_TOKENS, "Average");
   }
 
-  /** Milliseconds that the GPUs worked, over all containers. */
-  Metric deviceMilliseconds() {
-    return metric(DEVICE_MILLISECONDS, "Sum");
+  /** Seconds that the GPUs worked, over all containers. */
+  Metric deviceSeconds() {
+    return metric(DEVICE_SECONDS, "Sum");
   }
 
   private AsgCapacityProvider gpus(Settings settings) {
@@ -191,7 +190,7 @@ public final class GpuStack extends Stack {
     Ec2TaskDefinition task =
         Ec2TaskDefinition.Builder.create(this, "Task")
             .networkMode(NetworkMode.AWS_VPC)
-            .volumes(List.of(Volume.builder().name("cache").host(Host.builder().build()).build()))
+            .volumes(List.of(Volume.builder().name("tmp").host(Host.builder().build()).build()))
             .build();
     storage.letReadWeights(task.getTaskRole());
     storage.letExchangeActivations(task.getTaskRole());
@@ -237,6 +236,8 @@ public final class GpuStack extends Stack {
 
   private void addHead(
       Ec2TaskDefinition task, Settings settings, StorageStack storage, LogGroup logs) {
+    Map<String, String> environment = FunctionEnvironment.head(storage);
+    environment.put("SPLITCOMPUTE_METRICS_PORT", Integer.toString(METRICS_PORT));
     ContainerDefinition container =
         task.addContainer(
             "Head",
@@ -244,14 +245,14 @@ public final class GpuStack extends Stack {
                 .image(HeadImage.GPU.container(this, settings))
                 .gpuCount(1)
                 .memoryLimitMiB(HEAD_MEMORY_MIB)
-                .environment(FunctionEnvironment.head(storage, CACHE))
+                .environment(environment)
                 .readonlyRootFilesystem(true)
                 .stopTimeout(STOPPING)
                 .portMappings(List.of(PortMapping.builder().containerPort(PORT).build()))
                 .logging(logDriver("head", logs))
                 .build());
     container.addMountPoints(
-        MountPoint.builder().containerPath(CACHE).sourceVolume("cache").readOnly(false).build());
+        MountPoint.builder().containerPath("/tmp").sourceVolume("tmp").readOnly(false).build());
   }
 
   /** Reads the head's metrics, which are on a port that no route leads to. */
@@ -286,7 +287,7 @@ public final class GpuStack extends Stack {
           scrape_interval: 15s
         scrape_configs:
           - job_name: head
-            metrics_path: /prometheus
+            metrics_path: /metrics
             static_configs:
               - targets: ["localhost:%d"]
                 labels:
@@ -305,7 +306,7 @@ public final class GpuStack extends Stack {
                 List.of(
                     "^%s$".formatted(QUEUED_REQUESTS),
                     "^%s$".formatted(QUEUED_TOKENS),
-                    "^%s$".formatted(DEVICE_MILLISECONDS)));
+                    "^%s$".formatted(DEVICE_SECONDS)));
     return toJsonString(
         Map.of(
             "logs",

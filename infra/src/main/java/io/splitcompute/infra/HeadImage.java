@@ -18,16 +18,25 @@ import software.constructs.Construct;
  * registry. Synthesis needs no Docker either way.
  */
 enum HeadImage {
-  CPU("cpu.Dockerfile"),
-  GPU("gpu.Dockerfile");
+  CPU("Dockerfile.cpu"),
+  GPU("Dockerfile.gpu");
 
-  /** In the checkout: Dockerfiles and what the build puts beside them. */
-  static final String FOLDER = "functions/head/image";
+  private static final String FOLDER = "functions/head/image/";
+
+  /** Of the checkout, what the Dockerfiles copy, as a .dockerignore says it. */
+  private static final List<String> ALL_BUT =
+      List.of(
+          "*",
+          "!functions/head/image",
+          "!functions/head/target/lib",
+          "!functions/head/target/head-*.jar",
+          "!weights/target/splitcompute-weights.jar",
+          "!functions/local/src/main/resources/models/bookworm");
 
   private final String dockerfile;
 
   HeadImage(String dockerfile) {
-    this.dockerfile = dockerfile;
+    this.dockerfile = FOLDER + dockerfile;
   }
 
   /** As a Lambda function's code. */
@@ -47,7 +56,7 @@ enum HeadImage {
                         .file(dockerfile)
                         .platform(Platform.LINUX_AMD64)
                         .ignoreMode(IgnoreMode.DOCKER)
-                        .exclude(List.of())
+                        .exclude(ALL_BUT)
                         .build()));
   }
 
@@ -65,11 +74,13 @@ enum HeadImage {
                     AssetImageProps.builder()
                         .file(dockerfile)
                         .platform(Platform.LINUX_AMD64)
+                        .ignoreMode(IgnoreMode.DOCKER)
+                        .exclude(ALL_BUT)
                         .build()));
   }
 
   private static String folder(Settings settings) {
-    return settings.project().resolve(FOLDER).toString();
+    return settings.project().toString();
   }
 
   private static IRepository repository(Construct scope, String image) {

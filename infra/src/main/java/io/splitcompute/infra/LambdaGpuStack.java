@@ -85,7 +85,7 @@ public final class LambdaGpuStack extends Stack {
             .memorySize(MEMORY_MEGABYTES)
             .ephemeralStorageSize(Size.mebibytes(DISK_MEBIBYTES))
             .timeout(Duration.seconds(30))
-            .environment(FunctionEnvironment.head(storage, "/tmp/splitcompute"))
+            .environment(FunctionEnvironment.head(storage))
             .role(role.role())
             .logGroup(role.logs())
             .build();

@@ -98,13 +98,13 @@ public final class ObservabilityStack extends Stack {
     draw("Waiting in the head", gpu.queuedRequests(), gpu.queuedTokens());
     MathExpression use =
         MathExpression.Builder.create()
-            .expression("100 * busy / (1000 * PERIOD(busy) * healthy)")
+            .expression("100 * busy / (PERIOD(busy) * healthy)")
             .label("GPU use (%)")
             .period(PERIOD)
             .usingMetrics(
                 Map.of(
                     "busy",
-                    gpu.deviceMilliseconds(),
+                    gpu.deviceSeconds(),
                     "healthy",
                     gpu.head().targets().getMetrics().healthyHostCount()))
             .build();
@@ -133,7 +133,8 @@ public final class ObservabilityStack extends Stack {
             .usingMetrics(metrics)
             .build();
     draw("Egress (bytes a day)", egress);
-    double bytes = settings.egressUsdPerDay() / Prices.read().egressUsdPerGigabyte() * 1e9;
+    double bytes =
+        settings.egressUsdPerDay() / Prices.read().egressUsdPerGigabyte() * Prices.GIGABYTE;
     alarm(
         "Egress",
         "Egress costs more than %.2f dollars a day".formatted(settings.egressUsdPerDay()),

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -43,8 +44,9 @@ final class ActivationsExpiry implements Closeable {
   static ActivationsExpiry start(Path bucket) throws IOException {
     ActivationsExpiry expiry = new ActivationsExpiry(bucket);
     expiry.deleteBefore(Instant.MAX);
-    expiry.timer.scheduleAtFixedRate(
-        expiry::sweep, EVERY.toMinutes(), EVERY.toMinutes(), TimeUnit.MINUTES);
+    Future<?> unused =
+        expiry.timer.scheduleAtFixedRate(
+            expiry::sweep, EVERY.toMinutes(), EVERY.toMinutes(), TimeUnit.MINUTES);
     return expiry;
   }
 
@@ -65,7 +67,6 @@ final class ActivationsExpiry implements Closeable {
           }
         } catch (NoSuchFileException gone) {
           // Its bytes were renamed to their final name while the folder was read.
-          continue;
         }
       }
     }

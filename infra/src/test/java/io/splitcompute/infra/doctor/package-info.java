@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.infra.doctor;
+
+import org.jspecify.annotations.NullMarked;

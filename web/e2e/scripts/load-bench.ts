@@ -1,0 +1,279 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { BrowserContext, Page } from 'playwright-core'
+import type { SplitCompute } from 'splitcompute'
+import { launchBrowser, launchProfile } from '../tests/browser.ts'
+import { FaultProxy } from '../tests/fault-proxy.ts'
+import { LocalCloud } from '../tests/local-cloud.ts'
+import { count, layerTensors, writeXlLayer } from './xl-layer.ts'
+
+// Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
+// bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
+// a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json.
+
+const ROUNDS = Number(process.env.ROUNDS ?? 5)
+const FIRST_ANSWERS = Number(process.env.FIRST_ANSWERS ?? 20)
+const THROTTLED_BYTES_PER_SECOND = 200e6 / 8
+const MODEL = 'xl-layer'
+
+interface BenchPage {
+  readonly SplitCompute: typeof SplitCompute
+}
+
+const median = (values: readonly number[]) =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+
+/** A page of another origin that has the SDK, and the tensors of a layer as base64 in JSON. */
+function servePage(sdk: string) {
+  const tensors = layerTensors().map(([, shape]) => {
+    const values = Float32Array.from({ length: count(shape) }, Math.random)
+    return JSON.stringify({ shape, data: Buffer.from(values.buffer).toString('base64') })
+  })
+  const server = createServer((request, response) => {
+    const tensor = /^\/tensors\/(\d+)$/.exec(request.url ?? '')?.[1]
+    if (tensor !== undefined) {
+      response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+      response.end(tensors[Number(tensor)])
+      return
+    }
+    response.writeHead(200, { 'Content-Type': 'text/html' })
+    response.end(
+      `<!doctype html><title>Bench</title><script type="module">import { SplitCompute } from '${sdk}/sdk/splitcompute.js'; window.SplitCompute = SplitCompute</script>`,
+    )
+  })
+  return { server, tensors: tensors.length }
+}
+
+async function openPage(context: BrowserContext, url: string): Promise<Page> {
+  const page = await context.newPage()
+  await page.goto(url)
+  await page.waitForFunction(() => 'SplitCompute' in globalThis)
+  return page
+}
+
+/** The layer's shard to the page's GPU, by the SDK. */
+async function load(page: Page, endpoint: string): Promise<{ bytes: number; canary: number; from: string }> {
+  return await page.evaluate(
+    async ([at, model]) => {
+      const { SplitCompute } = globalThis as unknown as BenchPage
+      const split = await SplitCompute.connect({ endpoint: at, model, dtype: 'f16' })
+      await split.ready
+      const unit = split.progress.units.find(({ name }) => name === 'layer.0')
+      const { phase, reason } = split.progress
+      await split.close()
+      if (unit?.milliseconds === undefined) {
+        throw new Error(`The layer did not load: ${phase}, ${reason}`)
+      }
+      return { ...unit.milliseconds, from: unit.from ?? '' }
+    },
+    [endpoint, MODEL] as const,
+  )
+}
+
+/** The same bytes read to their end and dropped, in a worker. */
+async function drain(page: Page, endpoint: string): Promise<number> {
+  return await page.evaluate(
+    async ([at, model]) => {
+      const manifest = (await (await fetch(`${at}/v1/models/${model}/manifest`)).json()) as {
+        units: { name: string; variants: { f16: { sha256: string } } }[]
+      }
+      const sha256 = manifest.units.find(({ name }) => name === 'layer.0')?.variants.f16.sha256
+      const signed = await fetch(`${at}/v1/models/${model}/shards`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ shards: [sha256] }),
+      })
+      const { urls } = (await signed.json()) as { urls: { url: string }[] }
+      const script = `onmessage = async ({ data: url }) => {
+        const start = performance.now()
+        const reader = (await fetch(url, { cache: 'no-store' })).body.getReader({ mode: 'byob' })
+        let view = new Uint8Array(4 * 1024 * 1024)
+        for (;;) {
+          const { value, done } = await reader.read(view, { min: view.byteLength })
+          if (done) break
+          view = new Uint8Array(value.buffer)
+        }
+        postMessage(performance.now() - start)
+      }`
+      const worker = new Worker(URL.createObjectURL(new Blob([script])))
+      const ms = await new Promise<number>((resolve) => {
+        worker.onmessage = ({ data }) => resolve(data as number)
+        worker.postMessage(urls[0]?.url)
+      })
+      worker.terminate()
+      return ms
+    },
+    [endpoint, MODEL] as const,
+  )
+}
+
+/** The kept file read by a sync handle and uploaded, without anything else: what a warm load cannot beat. */
+async function readAndUpload(page: Page): Promise<number> {
+  return await page.evaluate(async () => {
+    const script = `onmessage = async () => {
+      const device = await (await navigator.gpu.requestAdapter()).requestDevice()
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('splitcompute')
+      let largest
+      for await (const [name, handle] of folder.entries()) {
+        const { size } = await handle.getFile()
+        if (largest === undefined || size > largest.size) largest = { handle, size }
+      }
+      const file = await largest.handle.createSyncAccessHandle()
+      const buffer = device.createBuffer({ size: largest.size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST })
+      const part = new Uint8Array(4 * 1024 * 1024)
+      const start = performance.now()
+      for (let at = 0; at < largest.size; at += part.byteLength) {
+        const read = file.read(part, { at })
+        device.queue.writeBuffer(buffer, at, part, 0, read)
+      }
+      const ms = performance.now() - start
+      file.close()
+      device.destroy()
+      postMessage(ms)
+    }`
+    const worker = new Worker(URL.createObjectURL(new Blob([script])))
+    const ms = await new Promise<number>((resolve) => {
+      worker.onmessage = ({ data }) => resolve(data as number)
+      worker.postMessage(0)
+    })
+    worker.terminate()
+    return ms
+  })
+}
+
+/** The layer in f32 as base64 in JSON, one request a tensor, decoded as pages do, to GPU buffers. */
+async function loadBase64(page: Page, tensors: number): Promise<number> {
+  return await page.evaluate(async (requests) => {
+    const adapter = await navigator.gpu.requestAdapter()
+    const device = await adapter?.requestDevice()
+    if (device === undefined) {
+      throw new Error('No GPU.')
+    }
+    const start = performance.now()
+    for (let i = 0; i < requests; i++) {
+      const { data } = (await (await fetch(`/tensors/${i}`)).json()) as { data: string }
+      const text = atob(data)
+      const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0))
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
+      const buffer = device.createBuffer({ size: bytes.byteLength, usage })
+      device.queue.writeBuffer(buffer, 0, bytes)
+    }
+    const ms = performance.now() - start
+    device.destroy()
+    return ms
+  }, tensors)
+}
+
+async function firstAnswer(page: Page, endpoint: string, alone: boolean): Promise<number> {
+  return await page.evaluate(
+    async ([at, withoutDevice]) => {
+      const { SplitCompute } = globalThis as unknown as BenchPage
+      const body = JSON.stringify({ model: 'bookworm', input: 'Rain fell.' })
+      const headers = { 'Content-Type': 'application/json' }
+      if (withoutDevice) {
+        await fetch(`${at}/v1/models/bookworm/manifest`).then((response) => response.arrayBuffer())
+        const start = performance.now()
+        await fetch(`${at}/v1/embed`, { method: 'POST', headers, body }).then((response) => response.json())
+        return performance.now() - start
+      }
+      const split = await SplitCompute.connect({ endpoint: at, model: 'bookworm', dtype: 'f16' })
+      const start = performance.now()
+      await split.embed('Rain fell.')
+      return performance.now() - start
+    },
+    [endpoint, alone] as const,
+  )
+}
+
+async function measureLayer(
+  context: BrowserContext,
+  cloud: { readonly url: string },
+  url: string,
+  tensors: number,
+  throttled: boolean,
+) {
+  const figures = {
+    drained: [] as number[],
+    cold: [] as number[],
+    canary: [] as number[],
+    warm: [] as number[],
+    read: [] as number[],
+    base64: [] as number[],
+  }
+  for (let i = 0; i < ROUNDS; i++) {
+    const page = await openPage(context, url)
+    await page.evaluate(async () => {
+      const root = await navigator.storage.getDirectory()
+      await root.removeEntry('splitcompute', { recursive: true }).catch(() => undefined)
+    })
+    figures.drained.push(await drain(page, cloud.url))
+    const cold = await load(page, cloud.url)
+    figures.cold.push(cold.bytes)
+    figures.canary.push(cold.canary)
+    if (!throttled) {
+      figures.read.push(await readAndUpload(page))
+      const warm = await load(page, cloud.url)
+      if (warm.from !== 'disk') {
+        throw new Error('The second load was not warm.')
+      }
+      figures.warm.push(warm.bytes)
+      figures.base64.push(await loadBase64(page, tensors))
+    }
+    await page.close()
+  }
+  return Object.fromEntries(Object.entries(figures).map(([name, values]) => [name, median(values)]))
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
+await writeXlLayer(join(folder, MODEL))
+const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
+const { server, tensors } = servePage(cloud.url)
+await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+const context = await launchProfile(join(folder, 'profile'))
+const browser = await launchBrowser({ webgpu: true })
+try {
+  const loopback = await measureLayer(context, cloud, url, tensors, false)
+  const slow = await FaultProxy.start(cloud.url)
+  slow.bytesPerSecond = THROTTLED_BYTES_PER_SECOND
+  const throttled = await measureLayer(context, slow, url, tensors, true)
+  await slow.stop()
+  const split: number[] = []
+  const alone: number[] = []
+  for (let i = 0; i < FIRST_ANSWERS; i++) {
+    for (const [values, withoutDevice] of [
+      [split, false],
+      [alone, true],
+    ] as const) {
+      const fresh = await browser.newContext()
+      values.push(await firstAnswer(await openPage(fresh, url), cloud.url, withoutDevice))
+      await fresh.close()
+    }
+  }
+  const ratio = (a = Number.NaN, b = Number.NaN) => Number((a / b).toFixed(2))
+  const result = {
+    machine: `${cpus().length} x ${cpus()[0]?.model}`,
+    milliseconds: { loopback, throttled, firstAnswer: { split: median(split), cloudAlone: median(alone) } },
+    ratios: {
+      coldToDrainedOnLoopback: ratio(loopback.cold, loopback.drained),
+      coldToDrainedAt200MbitPerSecond: ratio(throttled.cold, throttled.drained),
+      warmToReadAndUpload: ratio(loopback.warm, loopback.read),
+      base64ToCold: ratio(loopback.base64, loopback.cold),
+      base64ToWarm: ratio(loopback.base64, loopback.warm),
+      firstAnswerToCloudAlone: ratio(median(split), median(alone)),
+    },
+  }
+  const target = new URL('../../../docs/proofs/', import.meta.url)
+  mkdirSync(target, { recursive: true })
+  writeFileSync(new URL('loading.json', target), `${JSON.stringify(result, null, 2)}\n`)
+  console.log(JSON.stringify(result, null, 2))
+} finally {
+  await context.close()
+  await browser.close()
+  server.close()
+  await cloud.stop()
+  rmSync(folder, { recursive: true, force: true })
+}

@@ -1,0 +1,152 @@
+import { requestDevice } from '../../../src/engine/gpu'
+import { type Case, type LayerShape, layerBytes, layerOperations } from '../shapes'
+import { idle, type Pace, queuedMilliseconds } from '../timing'
+import {
+  type Grid,
+  plainGrid,
+  plainMatmul,
+  rowGrid,
+  rowMatmul,
+  TILINGS,
+  tiledGrid,
+  tiledMatmul,
+} from './matmul'
+
+/** Bytes that the copy moves from and to: more than any cache holds. */
+const COPY_BYTES = 256 * 1024 ** 2
+const SOFTWARE_COPY_BYTES = 32 * 1024 ** 2
+const CHAIN = 1_000
+
+const CHAIN_KERNEL = `
+@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+@compute @workgroup_size(1) fn main() { y[0] += 1u; }`
+
+const COPY_KERNEL = `
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < arrayLength(&x); i += groups.x * 256u) { y[i] = x[i]; }
+}`
+
+/** What a device can do at best, measured in the same run as the engines. */
+export class DeviceFloor {
+  readonly #matmuls = new Map<string, number>()
+
+  private constructor(
+    private readonly device: GPUDevice,
+    private readonly pace: Pace,
+    private readonly software: boolean,
+    /** Milliseconds from one dispatch to the next that needs its result. */
+    readonly dispatchMilliseconds: number,
+    /** Bytes read and written in a second. */
+    readonly bytesPerSecond: number,
+  ) {}
+
+  static async measure(pace: Pace): Promise<DeviceFloor> {
+    const device = await requestDevice()
+    const software = device.adapterInfo.isFallbackAdapter || device.adapterInfo.architecture === 'swiftshader'
+    const bytes = software ? SOFTWARE_COPY_BYTES : COPY_BYTES
+    const storage = GPUBufferUsage.STORAGE
+    const counter = device.createBuffer({ size: 4, usage: storage })
+    const from = device.createBuffer({ size: bytes, usage: storage })
+    const to = device.createBuffer({ size: bytes, usage: storage })
+    const chain = await prepare(device, CHAIN_KERNEL, [counter], [1, 1, 1])
+    const copy = await prepare(device, COPY_KERNEL, [from, to], [Math.min(8_192, bytes / 4_096), 1, 1])
+    const gap = (await queuedMilliseconds(repeated(device, chain, CHAIN), pace)) / CHAIN
+    const copied = await queuedMilliseconds(repeated(device, copy, 1), pace)
+    for (const buffer of [counter, from, to]) {
+      buffer.destroy()
+    }
+    return new DeviceFloor(device, pace, software, gap, (2 * bytes) / (copied / 1_000))
+  }
+
+  /** Operations a second of the best f32 matmul `[tokens, hidden] x [hidden, inner]`. */
+  async operationsPerSecond(shape: LayerShape, tokens: number): Promise<number> {
+    const key = `${shape.name} ${tokens}`
+    let best = this.#matmuls.get(key)
+    if (best === undefined) {
+      best = await this.#bestMatmul(tokens, shape.hiddenSize, shape.innerSize)
+      this.#matmuls.set(key, best)
+    }
+    return best
+  }
+
+  /** Milliseconds in which no engine can run a layer with so many dispatches. */
+  async milliseconds(wanted: Case, dispatches: number): Promise<number> {
+    const speed = await this.operationsPerSecond(wanted.shape, wanted.tokens)
+    const moved = layerBytes(wanted) / this.bytesPerSecond
+    const computed = layerOperations(wanted) / speed
+    return dispatches * this.dispatchMilliseconds + 1_000 * Math.max(moved, computed)
+  }
+
+  close(): void {
+    this.device.destroy()
+  }
+
+  async #bestMatmul(m: number, k: number, n: number): Promise<number> {
+    const { device } = this
+    const buffer = (floats: number) =>
+      device.createBuffer({ size: floats * 4, usage: GPUBufferUsage.STORAGE })
+    const most = Math.max(...TILINGS.map(({ slices }) => slices))
+    const buffers = [buffer(m * k), buffer(k * n), buffer(most * m * n)]
+    const candidates: (readonly [string, Grid])[] = [[plainMatmul(m, k, n), plainGrid(m, n)]]
+    if (m === 1) {
+      candidates.push([rowMatmul(k, n), rowGrid(n)])
+    }
+    if (!this.software && m > 1) {
+      candidates.push(
+        ...TILINGS.map((tiling) => [tiledMatmul(m, k, n, tiling), tiledGrid(m, n, tiling)] as const),
+      )
+    }
+    let fastest = Number.POSITIVE_INFINITY
+    for (const [code, grid] of candidates) {
+      const kernel = await prepare(device, code, buffers, grid)
+      fastest = Math.min(fastest, await queuedMilliseconds(repeated(device, kernel, 1), this.pace))
+    }
+    for (const made of buffers) {
+      made.destroy()
+    }
+    return (2 * m * k * n) / (fastest / 1_000)
+  }
+}
+
+interface Prepared {
+  readonly pipeline: GPUComputePipeline
+  readonly group: GPUBindGroup
+  readonly grid: Grid
+}
+
+async function prepare(
+  device: GPUDevice,
+  code: string,
+  buffers: readonly GPUBuffer[],
+  grid: Grid,
+): Promise<Prepared> {
+  const pipeline = await device.createComputePipelineAsync({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+  })
+  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }))
+  return {
+    pipeline,
+    group: device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
+    grid,
+  }
+}
+
+/** Calls of `dispatches` dispatches, all queued in one pass. */
+function repeated(device: GPUDevice, { pipeline, group, grid }: Prepared, dispatches: number) {
+  return async (calls: number): Promise<void> => {
+    const encoder = device.createCommandEncoder()
+    const pass = encoder.beginComputePass()
+    pass.setPipeline(pipeline)
+    pass.setBindGroup(0, group)
+    for (let i = 0; i < calls * dispatches; i++) {
+      pass.dispatchWorkgroups(...grid)
+    }
+    pass.end()
+    device.queue.submit([encoder.finish()])
+    await idle(device)
+  }
+}
