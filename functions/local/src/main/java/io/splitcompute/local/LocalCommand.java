@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -110,9 +112,10 @@ public final class LocalCommand implements Callable<Integer> {
     }
     stopping.running(cloud);
     if (withParent) {
-      ProcessHandle.current()
-          .parent()
-          .ifPresent(parent -> parent.onExit().thenRun(() -> System.exit(0)));
+      Optional<ProcessHandle> parent = ProcessHandle.current().parent();
+      if (parent.isPresent()) {
+        Future<?> unused = parent.get().onExit().thenRun(() -> System.exit(0));
+      }
     }
     System.out.println("SplitCompute is ready at " + cloud.address());
     System.out.flush();
