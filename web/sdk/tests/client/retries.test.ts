@@ -93,7 +93,7 @@ describe('the API', () => {
 describe('connect', () => {
   it('shouldRefuseADtypeThatTheModelLacks', async () => {
     const cloud = await startCloud()
-    const options = { endpoint: cloud.url, model: SMALL, dtype: 'q8' as 'f16' }
+    const options = { endpoint: cloud.url, model: SMALL, dtype: 'bf16' as 'f16' }
     await expect(SplitCompute.connect(options)).rejects.toMatchObject({ code: 'unknown_dtype' })
   })
 
