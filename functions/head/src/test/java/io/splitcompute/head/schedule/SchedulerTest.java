@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -301,21 +302,28 @@ final class SchedulerTest {
   @Test
   void shouldServeModelsInTurns() throws Exception {
     Gate gate = new Gate();
-    ScheduledModel first = model(new FakeLayers(1000, gate::pass));
-    FakeLayers others = new FakeLayers();
+    List<String> order = new CopyOnWriteArrayList<>();
+    FakeLayers firsts =
+        new FakeLayers(
+            1000,
+            layer -> {
+              order.add("first");
+              gate.pass(layer);
+            });
+    FakeLayers others = new FakeLayers(1000, layer -> order.add("other"));
     ScheduledModel second = new ScheduledModel("other", List.of(others), new Rate());
     try (Scheduler scheduler = scheduler(LIMITS, 1)) {
       int[] many = new int[100];
       Arrays.fill(many, 16);
       CompletableFuture<HeadRun> large =
-          scheduler.submit(first, FakeLayers.tokens(1, many), 1, null);
+          scheduler.submit(model(firsts), FakeLayers.tokens(1, many), 1, null);
       gate.awaitRunning();
       CompletableFuture<HeadRun> other = scheduler.submit(second, FakeLayers.tokens(1, 1), 1, null);
       gate.open.countDown();
       other.get();
-      assertTrue(!large.isDone());
       large.get();
     }
+    assertEquals(List.of("first", "other", "first"), order.subList(0, 3));
   }
 
   @Test
