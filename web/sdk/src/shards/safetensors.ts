@@ -128,6 +128,9 @@ function readTensor(name: string, entry: unknown, fail: Fail): Tensor {
     return fail(`the entry of "${name}" is not an object`)
   }
   const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>
+  if (Object.keys(entry).length !== 3) {
+    return fail(`the entry of "${name}" has members that the format does not know`)
+  }
   const elementBytes = typeof dtype === 'string' ? ELEMENT_BYTES[dtype] : undefined
   if (typeof dtype !== 'string' || elementBytes === undefined || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
     return fail(`the tensor "${name}" has an unknown dtype`)

@@ -103,7 +103,7 @@ describe('connect', () => {
     await expect(SplitCompute.connect(options)).rejects.toMatchObject({ problem: { status: 404 } })
   })
 
-  it.each(['../x', 'a..b', '', 'a/b', '.a'])('shouldRefuseAModelThatIsNoName: "%s"', async (model) => {
+  it.each(['../x', 'a..b', '', 'a/b/c', '.a'])('shouldRefuseAModelThatIsNoName: "%s"', async (model) => {
     await expect(SplitCompute.connect({ endpoint: 'http://127.0.0.1:1', model })).rejects.toMatchObject({
       code: 'invalid_argument',
     })
