@@ -240,9 +240,7 @@ export class SplitCompute extends EventTarget {
         onFallback: (fallback: Fallback) => this.#dispatch('fallback', fallback),
       }
       const request = { inputs, cut, pooled, reason, claim }
-      const answering = new Embedding(sides, request, deadline).answer()
-      this.#loader.begin()
-      const result = await answering
+      const result = await new Embedding(sides, request, deadline).answer()
       const answers = result.embeddings.map((embedding) => ({
         embedding,
         cut: result.cut,
@@ -252,6 +250,7 @@ export class SplitCompute extends EventTarget {
       const [first] = answers
       return isList(input) || first === undefined ? answers : first
     } finally {
+      this.#loader.begin()
       claim?.release()
       deadline.release()
     }

@@ -37,7 +37,7 @@ export interface RunKernels {
   readonly attentionVariant: AttentionVariant
   readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
   readonly sum: (epilogue: Activation | 'none') => Kernel
-  readonly attention: Kernel
+  readonly attention: () => Kernel
   readonly residualNorm: Kernel
   readonly embedding: Kernel
   readonly unpackF16: Kernel
@@ -275,7 +275,7 @@ export class RunEncoding {
     const plain = this.kernels.attentionVariant.kind === 'plain'
     this.#add(
       'attention',
-      this.kernels.attention,
+      this.kernels.attention(),
       () => [workspace.blocks, workspace.qkv, workspace.attended],
       [headSize, this.#h, rowStride(3 * this.#h), rowStride(this.#h), f32Bits(scale), 0],
       [this.#blocks, plain ? Math.ceil(heads / 16) : heads],

@@ -73,7 +73,7 @@ export class TailEngine {
   /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */
   async compile(): Promise<void> {
     for (const rows of COMPILED_ROWS) {
-      await this.#program.kernels(rows, rows)
+      await this.#program.kernels(rows, rows, true)
     }
   }
 
@@ -193,7 +193,8 @@ export class TailEngine {
       const workspace = await this.#room(Math.max(...spans.map(tokensOf)))
       const kernels: RunKernels[] = []
       for (const span of spans) {
-        kernels.push(await this.#program.kernels(tokensOf(span), Math.max(...span.lengths)))
+        const longest = Math.max(...span.lengths)
+        kernels.push(await this.#program.kernels(tokensOf(span), longest, span.from < span.to))
       }
       const buffers = await this.#resultBuffers(size)
       const errors = this.#validated(() => {

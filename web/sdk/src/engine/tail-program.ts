@@ -61,45 +61,54 @@ export class TailProgram {
     return described
   }
 
-  /** Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens. */
-  async kernels(rows: number, longest: number): Promise<RunKernels> {
+  /**
+   * Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens.
+   *
+   * @param layers whether the run has layers; a canary of the embeddings must not wait for theirs
+   */
+  async kernels(rows: number, longest: number, layers: boolean): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
     const variant = chooseMatmul(rows, this.#traits, this.forced)
     const matmul: MatmulVariant = MATMULS[variant]
     const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
-    const linears = new Map<string, Kernel>()
-    const sums = new Map<string, Kernel>()
+    const ofLayers = new Map<string, Kernel>()
     const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      linears.set(`${columns} ${epilogue}`, await pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+      const kernel = await pipelines.matmul({ variant, dtype, unaligned, epilogue })
+      ofLayers.set(`linear ${columns} ${epilogue}`, kernel)
     }
     const sum = async (epilogue: Activation | 'none') => {
-      sums.set(epilogue, await pipelines.sum(epilogue))
+      ofLayers.set(`sum ${epilogue}`, await pipelines.sum(epilogue))
     }
-    const whole =
-      matmul.kind === 'tile'
+    const attend = async () => {
+      const kernel = await pipelines.attention(attentionVariant, attention.headSize, attention.mask)
+      ofLayers.set('attention', kernel)
+    }
+    const compileLayers = () => [
+      attend(),
+      linear(hiddenSize, undefined),
+      linear(mlp.innerSize, undefined),
+      ...(matmul.kind === 'tile'
         ? [sum('none'), sum(mlp.activation)]
-        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
+        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]),
+    ]
     const f16 = shardDtype('embeddings', dtype) === 'f16'
-    const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
-      pipelines.attention(attentionVariant, attention.headSize, attention.mask),
+    const [residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
       pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
       pipelines.embedding(f16, embeddings.types !== undefined),
       pipelines.unpack(true),
       pipelines.unpack(false),
       pipelines.pool(),
-      linear(hiddenSize, undefined),
-      linear(mlp.innerSize, undefined),
-      ...whole,
+      ...(layers ? compileLayers() : []),
     ])
     return {
       matmul,
       attentionVariant,
-      linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
-      sum: (epilogue) => found(sums, epilogue),
-      attention: attentionKernel,
+      linear: (columns, epilogue) => found(ofLayers, `linear ${columns} ${epilogue}`),
+      sum: (epilogue) => found(ofLayers, `sum ${epilogue}`),
+      attention: () => found(ofLayers, 'attention'),
       residualNorm,
       embedding,
       unpackF16,
