@@ -24,11 +24,11 @@ final class InputTokens {
    * @throws ProblemException invalid-request if an input has no token, a token that the vocabulary
    *     lacks, or too many tokens
    */
-  static TokenBatch of(EmbedRequest.Input input, Head head, Limits limits) {
+  static TokenBatch of(Input input, Head head, Limits limits) {
     List<int[]> sequences =
-        input instanceof EmbedRequest.Texts texts
+        input instanceof Input.Texts texts
             ? encode(texts.texts(), head, limits)
-            : ((EmbedRequest.Tokens) input).sequences();
+            : ((Input.Tokens) input).sequences();
     Manifest manifest = head.manifest();
     long total = 0;
     for (int i = 0; i < sequences.size(); i++) {
