@@ -5,6 +5,7 @@ import { launchBrowser } from './browser.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { oddStrings } from './odd-strings.ts'
 import { tensorBytes } from './safetensors.ts'
+import { importInto } from './sdk-page.ts'
 
 const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
 const SEED = 1
@@ -39,16 +40,7 @@ describe('the tokenizer in the browser', () => {
     )
     browser = await launchBrowser({ webgpu: false })
     page = await browser.newPage()
-    await page.route('**/blank', (route) =>
-      route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }),
-    )
-    await page.goto(`${cloud.url}/blank`)
-    await page.addScriptTag({
-      type: 'module',
-      content:
-        "import { readTokenizer } from '/sdk/splitcompute-tokenizer.js'; window.readTokenizer = readTokenizer",
-    })
-    await page.waitForFunction(() => 'readTokenizer' in globalThis)
+    await importInto(page, cloud.url, 'splitcompute-tokenizer.js', 'readTokenizer')
   })
 
   afterAll(async () => {

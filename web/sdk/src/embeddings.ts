@@ -13,7 +13,7 @@ export interface EmbeddingParameters {
   model?: string
   /** `float` by default: a list of numbers. `base64` has the bytes of 32-bit floats, little endian. */
   encoding_format?: 'float' | 'base64'
-  /** An embedding is cut to its first so many elements, and normalized again where the model normalizes. */
+  /** An embedding is cut to its first so many elements, and what is left is normalized, whatever the model does else. */
   dimensions?: number
   /** Accepted for OpenAI's sake, and not used. */
   user?: string
@@ -60,15 +60,18 @@ export class Embeddings {
     parameters: EmbeddingParameters,
     options: EmbeddingOptions = {},
   ): Promise<EmbeddingList<number[] | string>> {
-    const { input, dimensions = this.manifest.hiddenSize, encoding_format = 'float' } = parameters
+    const { input, dimensions, encoding_format = 'float' } = parameters
     this.#check(parameters)
     const list = (isList(input) ? input : [input]) as readonly string[]
-    const answers = await this.embed(list, options)
+    const answers = await this.embed(list, {
+      ...options,
+      ...(dimensions === undefined ? {} : { normalize: true }),
+    })
     const tokens = answers.reduce((sum, answer) => sum + answer.tokens, 0)
     return {
       object: 'list',
       data: answers.map(({ embedding }, index) => {
-        const vector = this.#shortened(embedding, dimensions)
+        const vector = shortened(embedding, dimensions)
         return {
           object: 'embedding',
           index,
@@ -95,15 +98,16 @@ export class Embeddings {
       throw invalid('"encoding_format" must be float or base64.')
     }
   }
+}
 
-  #shortened(embedding: Float32Array, dimensions: number): Float32Array {
-    if (dimensions === embedding.length) {
-      return embedding
-    }
-    const vector = embedding.slice(0, dimensions)
-    const norm = this.manifest.pooling.normalize ? Math.hypot(...vector) : 1
-    return norm > 0 ? vector.map((value) => value / norm) : vector
+/** The first elements of a normalized vector, normalized again. */
+function shortened(embedding: Float32Array, dimensions = embedding.length): Float32Array {
+  if (dimensions === embedding.length) {
+    return embedding
   }
+  const vector = embedding.slice(0, dimensions)
+  const norm = Math.hypot(...vector)
+  return norm > 0 ? vector.map((value) => value / norm) : vector
 }
 
 /** The bytes of the floats, little endian. */
