@@ -2,10 +2,13 @@ import type { Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import type { Tensor } from '../shards/safetensors'
 import { type Run, splitIntoRuns, type TailBatch } from './batch'
-import { canaryInput, canaryRows, canaryTokens, checkAnswer } from './canary'
 import { allocate } from './gpu'
+import { KvCache } from './kv-cache'
+import { allocateLogits, LogitsEncoding, type LogitsWorkspace, logitsBytes } from './logits-encoding'
 import { Pipelines } from './pipelines'
+import { Proof } from './proof'
 import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
+import { type CopiedRows, TailSession } from './session'
 import { TailProgram, uniformBytes } from './tail-program'
 import { UnitBuffers } from './unit-buffers'
 import type { ForcedVariants } from './variants'
@@ -23,11 +26,25 @@ const KEPT_BYTES = 4 * 1024 * 1024
 /** A submit longer than this may be taken for a hang by the system's watchdog. */
 const SLICE_SECONDS = 0.05
 
+export interface EngineOptions {
+  /** Most bytes of one buffer and of one binding. */
+  readonly bufferLimit?: number
+  /** Most bytes of weights, workspace, keys and values together. */
+  readonly memory?: number
+  /** Variants of kernels to take whatever the shape. */
+  readonly forced?: ForcedVariants
+}
+
 /** The layers of one model on one GPU device: holds their weights and runs the tail of a batch. */
 export class TailEngine {
   readonly #program: TailProgram
   readonly #units = new Map<string, UnitBuffers>()
-  readonly #uniforms: GPUBuffer
+  readonly #proof: Proof
+  readonly #sessions = new Map<TailSession, KvCache>()
+  readonly #bufferLimit: number
+  readonly #memory: number
+  #uniforms: GPUBuffer
+  #logitsWorkspace: Promise<LogitsWorkspace> | undefined
   #workspace: { readonly tokens: number; readonly buffers: Workspace } | undefined
   /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -35,39 +52,42 @@ export class TailEngine {
   #kept: ResultBuffers | undefined
   #destroyed = false
 
-  /**
-   * @param mostTokens of one run, unless a single sequence is longer
-   * @param bufferLimit most bytes of one buffer and of one binding
-   * @param forced variants of kernels to take whatever the shape
-   */
+  /** @param mostTokens of one run, unless a single sequence is longer */
   constructor(
     readonly device: GPUDevice,
     private readonly manifest: Manifest,
-    private readonly dtype: Dtype,
+    dtype: Dtype,
     private readonly mostTokens: number,
-    private readonly bufferLimit = Math.min(
-      device.limits.maxBufferSize,
-      device.limits.maxStorageBufferBindingSize,
-    ),
-    forced: ForcedVariants = {},
+    { bufferLimit, memory, forced = {} }: EngineOptions = {},
   ) {
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
+    this.#bufferLimit = bufferLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    this.#memory = memory ?? Number.POSITIVE_INFINITY
     this.#program = new TailProgram(new Pipelines(device), manifest, dtype, forced)
-    this.#uniforms = device.createBuffer({
-      label: 'uniforms',
-      size: uniformBytes(this.#program.mostDispatches),
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    this.#uniforms = this.#uniformSlots(this.#program.mostDispatches)
+    this.#proof = new Proof({
+      manifest,
+      dtype,
+      mostTokens,
+      choice: this.#program.choice,
+      compute: (...work) => this.#compute(...work),
+      logits: (rows, variants) => this.#logits(rows, variants),
+      cache: (from, to) => this.#cache(from, to, 1),
     })
   }
 
-  /** Bytes of weights on the GPU, and of the largest workspace that a run may ask for. */
+  /** Bytes of weights on the GPU, of the largest workspace that a run may ask for, and of the sessions' keys and values. */
   get bytes(): number {
+    const { manifest, mostTokens } = this
     const weights = [...this.#units.values()].reduce((sum, unit) => sum + unit.bytes, 0)
-    return weights + workspaceBytes(this.manifest, this.mostTokens)
+    const logits = this.#units.has('lm_head') ? logitsBytes(manifest, this.#bufferLimit) : 0
+    const sessions = [...this.#sessions.values()].reduce((sum, cache) => sum + cache.bytes, 0)
+    return weights + workspaceBytes(manifest, mostTokens) + logits + sessions
   }
 
-  /** The variant of each kernel that this device takes, by kernel and shape. */
+  /** The variant of each kernel that this device takes, over the sizes for which it does, and those that compute wrong on it. */
   describe(): Readonly<Record<string, string>> {
-    return this.#program.describe()
+    return this.#program.choice.describe(this.mostTokens)
   }
 
   /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */
@@ -83,7 +103,7 @@ export class TailEngine {
    * @throws SplitComputeError `out_of_memory`, `limit_exceeded`
    */
   allocate(unit: string, tensors: readonly Tensor[], dataBytes: number): Promise<UnitBuffers> {
-    return UnitBuffers.allocate(this.device, unit, tensors, dataBytes, this.bufferLimit)
+    return UnitBuffers.allocate(this.device, unit, tensors, dataBytes, this.#bufferLimit)
   }
 
   /** From now on runs find this unit here. */
@@ -114,51 +134,73 @@ export class TailEngine {
     const values = await this.#compute(spans, size, signal, (results, encoding, i) => {
       const run = runs[i]
       if (run === undefined) {
-        return
+        return []
       }
       if (batch.pooling === 'none') {
-        return { from: 0, rows: run.tokens, to: run.firstToken }
+        return [{ from: 0, rows: run.tokens, to: run.firstToken }]
       }
       encoding.pool(batch.pooling, batch.normalize, results, run.firstSequence)
-      return
+      return []
     })
     return this.#split(values, batch)
   }
 
   /**
-   * Runs the canary of an attached unit; one whose shard has none passes.
+   * Begins sequences that grow step by step; layers `[cut, layers)` keep their keys and values until `close`.
    *
-   * @throws SplitComputeError `canary_failed`, `invalid_argument` for `lm_head`; what `run` throws
+   * @param sequences that steps may have tokens for
+   * @throws SplitComputeError `unsupported_model` where tokens see what comes behind them, `invalid_argument`, `canary_failed`
+   */
+  async session(cut: number, sequences: number, signal: AbortSignal): Promise<TailSession> {
+    const { manifest } = this
+    const { layers, layer } = manifest
+    if (layer.attention.mask !== 'causal') {
+      throw new SplitComputeError('unsupported_model', 'Only models with a causal mask go on token by token.')
+    }
+    if (!Number.isInteger(cut) || cut < 0 || cut > layers) {
+      throw new SplitComputeError('invalid_argument', `"cut" must be from 0 to ${layers}, not ${cut}.`)
+    }
+    if (!Number.isInteger(sequences) || sequences < 1) {
+      throw new SplitComputeError('invalid_argument', `"sequences" must be at least 1, not ${sequences}.`)
+    }
+    const tail = Array.from({ length: layers - cut }, (_, i) => cut + i)
+    await this.#proof.checkSteps(
+      tail.filter((k) => this.#units.has(`layer.${k}`)),
+      signal,
+    )
+    const cache = this.#cache(cut, layers, sequences)
+    const host = {
+      manifest,
+      mostTokens: this.mostTokens,
+      compute: this.#compute.bind(this),
+      logits: (rows: number) => this.#logits(rows),
+      closed: (closed: TailSession) => this.#sessions.delete(closed),
+    }
+    const session = new TailSession(host, cache, cut, sequences)
+    this.#sessions.set(session, cache)
+    return session
+  }
+
+  /**
+   * Runs the canary of an attached unit; one whose shard has none passes. A kernel's variant that computes it wrong is dropped for
+   * another where there is one.
+   *
+   * @throws SplitComputeError `canary_failed`; what `run` throws
    */
   async check(unit: string, signal: AbortSignal): Promise<void> {
-    const { manifest } = this
-    if (unit === 'lm_head') {
-      throw new SplitComputeError('invalid_argument', 'Runs do not use "lm_head" yet, so it has no check.')
-    }
-    const canary = manifest.units.get(unit)?.get(this.dtype)?.canary
-    if (canary === undefined) {
-      return
-    }
-    const layer = /^layer\.(\d+)$/.exec(unit)?.[1]
-    const from = layer === undefined ? manifest.layers : Number(layer)
-    const rows = canaryRows(manifest)
-    const input: RunSpan['input'] =
-      unit === 'embeddings'
-        ? canaryTokens(canary, manifest)
-        : { dtype: 'f32', bytes: new Uint8Array(canaryInput(canary, manifest).buffer) }
-    const to = layer === undefined ? from : from + 1
-    const span = { lengths: [rows], input, from, to, final: unit === 'final' }
-    const size = this.#program.resultStride('none') * 4
-    const values = await this.#compute([span], size, signal, () => ({ from: rows - 1, rows: 1, to: 0 }))
-    checkAnswer(unit, canary, values.subarray(0, manifest.hiddenSize))
+    await this.#proof.check(unit, signal)
   }
 
   destroy(): void {
+    for (const session of this.#sessions.keys()) {
+      session.close()
+    }
     for (const unit of this.#units.values()) {
       unit.destroy()
     }
     this.#units.clear()
     this.#destroyed = true
+    this.#destroyLogits()
     this.#destroyWorkspace()
     this.#destroyKept()
     this.#uniforms.destroy()
@@ -180,20 +222,24 @@ export class TailEngine {
    * Takes its turn to submit the spans, then waits for the results.
    *
    * @param size bytes of the results
-   * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results, if any
+   * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results
+   * @param moreDispatches that `finish` records beyond a pooling
    */
   async #compute(
     spans: readonly RunSpan[],
     size: number,
     signal: AbortSignal,
-    finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => CopiedRows | undefined,
+    finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => readonly CopiedRows[],
+    moreDispatches = 0,
   ): Promise<Float32Array> {
     const turn = this.#turn.then(async () => {
       signal.throwIfAborted()
-      const workspace = await this.#room(Math.max(...spans.map(tokensOf)))
+      const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
       const kernels: RunKernels[] = []
       for (const span of spans) {
-        kernels.push(await this.#program.kernels(tokensOf(span), Math.max(...span.lengths)))
+        const { lengths, cached, forced } = span
+        const longest = Math.max(...lengths)
+        kernels.push(await this.#program.kernels(tokensOf(span), longest, cached !== undefined, forced))
       }
       const buffers = await this.#resultBuffers(size)
       const errors = this.#validated(() => {
@@ -289,7 +335,7 @@ export class TailEngine {
     kernels: RunKernels,
     workspace: Workspace,
     results: GPUBuffer,
-    finish: (encoding: RunEncoding) => CopiedRows | undefined,
+    finish: (encoding: RunEncoding) => readonly CopiedRows[],
   ): void {
     const { device } = this
     const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
@@ -301,9 +347,8 @@ export class TailEngine {
     })
     const copied = finish(encoding)
     const encoders = encoding.recording.encode(device, this.#uniforms)
-    if (copied !== undefined) {
-      const rowBytes = this.#program.resultStride('none') * 4
-      const { from, rows, to } = copied
+    const rowBytes = this.#program.resultStride('none') * 4
+    for (const { from, rows, to } of copied) {
       encoders
         .at(-1)
         ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
@@ -352,7 +397,77 @@ export class TailEngine {
     return unit
   }
 
-  async #room(tokens: number): Promise<Workspace> {
+  #cache(from: number, to: number, sequences: number): KvCache {
+    const { hiddenSize, maxTokens: mostTokens } = this.manifest
+    const shape = { from, to, hiddenSize, sequences, mostTokens, bufferLimit: this.#bufferLimit }
+    return new KvCache(shape, {
+      device: this.device,
+      claim: (bytes) => this.#claim(bytes),
+      forget: (key) => this.#program.groups.forget(key),
+    })
+  }
+
+  #claim(bytes: number): void {
+    if (this.bytes + bytes > this.#memory) {
+      throw new SplitComputeError(
+        'out_of_memory',
+        `${bytes} bytes and the ${this.bytes} bytes in use exceed the memory of ${this.#memory} bytes.`,
+      )
+    }
+  }
+
+  async #logits(rows: number, forced?: ForcedVariants): Promise<LogitsEncoding> {
+    const { device, manifest } = this
+    this.#unit('lm_head')
+    this.#logitsWorkspace ??= allocateLogits(device, manifest, this.#bufferLimit)
+    const allocated = this.#logitsWorkspace
+    // A later step may find room.
+    allocated.catch(() => {
+      this.#logitsWorkspace = undefined
+    })
+    const workspace = await allocated
+    const kernels = await this.#program.logitsKernels(Math.min(rows, workspace.rows), forced)
+    return new LogitsEncoding(this.#program, kernels, {
+      unit: () => this.#unit('lm_head'),
+      workspace,
+      runWorkspace: () => this.#runWorkspace(),
+      uniforms: () => this.#uniforms,
+    })
+  }
+
+  #runWorkspace(): Workspace {
+    if (this.#workspace === undefined) {
+      throw new SplitComputeError('device_lost', 'The engine was destroyed.')
+    }
+    return this.#workspace.buffers
+  }
+
+  #destroyLogits(): void {
+    this.#logitsWorkspace?.then(
+      ({ gathered, logits, candidates }) => {
+        for (const buffer of [gathered, logits, ...candidates]) {
+          buffer.destroy()
+        }
+      },
+      () => undefined,
+    )
+  }
+
+  #uniformSlots(dispatches: number): GPUBuffer {
+    return this.device.createBuffer({
+      label: 'uniforms',
+      size: uniformBytes(dispatches),
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    })
+  }
+
+  async #room(tokens: number, moreDispatches: number): Promise<Workspace> {
+    const dispatches = this.#program.mostDispatches + moreDispatches
+    if (this.#uniforms.size < uniformBytes(dispatches)) {
+      this.#uniforms.destroy()
+      this.#uniforms = this.#uniformSlots(dispatches)
+      this.#program.groups.clear()
+    }
     if (this.#workspace === undefined || this.#workspace.tokens < tokens) {
       this.#destroyWorkspace()
       const room = workspaceTokens(tokens, this.mostTokens)
@@ -373,13 +488,6 @@ export class TailEngine {
 interface ResultBuffers {
   readonly results: GPUBuffer
   readonly readback: GPUBuffer
-}
-
-/** Rows of a run's output, and where they go in the results. */
-interface CopiedRows {
-  readonly from: number
-  readonly rows: number
-  readonly to: number
 }
 
 function tokensOf({ lengths }: RunSpan): number {

@@ -1,41 +1,31 @@
 import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
 import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
+import { KernelChoice } from './kernel-choice'
+import type { LogitsKernels } from './logits-encoding'
 import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
-import {
-  chooseAttention,
-  chooseMatmul,
-  type DeviceTraits,
-  describeAttention,
-  describeMatmul,
-  deviceTraits,
-  type ForcedVariants,
-  MATMULS,
-  type MatmulVariant,
-} from './variants'
+import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
 import { rowStride } from './workspace'
 
 /** Dispatches of a layer at most, and those around the layers when the tables are whole. */
-const LAYER_DISPATCHES = 9
+const LAYER_DISPATCHES = 10
 const OTHER_DISPATCHES = 64
-
-/** Rows that `describe` tells the matmul of. */
-const DESCRIBED_ROWS = [1, 16, 64, 256]
 
 /** What the manifest's description of a model comes to as dispatches. */
 export class TailProgram {
   readonly groups: BindGroups
-  readonly #traits: DeviceTraits
+  readonly choice: KernelChoice
 
   constructor(
     readonly pipelines: Pipelines,
     readonly manifest: Manifest,
     readonly dtype: Dtype,
-    private readonly forced: ForcedVariants,
+    forced: ForcedVariants,
   ) {
     this.groups = new BindGroups(pipelines.device)
-    this.#traits = deviceTraits(pipelines.device)
+    const { headSize } = manifest.layer.attention
+    this.choice = new KernelChoice(deviceTraits(pipelines.device), headSize, forced)
   }
 
   /** Uniform slots that the largest run takes. */
@@ -48,27 +38,25 @@ export class TailProgram {
     return pooling === 'none' ? rowStride(this.manifest.hiddenSize) : this.manifest.hiddenSize
   }
 
-  /** The variant that each kernel takes on this device. */
-  describe(): Record<string, string> {
-    const { headSize } = this.manifest.layer.attention
-    const described: Record<string, string> = {}
-    for (const rows of DESCRIBED_ROWS) {
-      described[`matmul of ${rows} rows`] = describeMatmul(chooseMatmul(rows, this.#traits, this.forced))
-      described[`attention of ${rows} tokens`] = describeAttention(
-        chooseAttention(rows, headSize, this.#traits, this.forced),
-      )
-    }
-    return described
-  }
-
-  /** Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens. */
-  async kernels(rows: number, longest: number): Promise<RunKernels> {
+  /**
+   * Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens.
+   *
+   * @param cached whether the sequences go on from a cache
+   * @param forced variants to take instead of those that the shape asks for
+   */
+  async kernels(
+    rows: number,
+    longest: number,
+    cached = false,
+    forced: ForcedVariants = {},
+  ): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
-    const variant = chooseMatmul(rows, this.#traits, this.forced)
+    const selected = { ...this.choice.select(rows, longest), ...forced }
+    const variant = selected.matmul
     const matmul: MatmulVariant = MATMULS[variant]
-    const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
+    const attentionVariant = cached && longest === 1 ? selected.decode : selected.attention
     const linears = new Map<string, Kernel>()
     const sums = new Map<string, Kernel>()
     const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
@@ -83,29 +71,46 @@ export class TailProgram {
         ? [sum('none'), sum(mlp.activation)]
         : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
     const f16 = shardDtype('embeddings', dtype) === 'f16'
-    const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
-      pipelines.attention(attentionVariant, attention.headSize, attention.mask),
-      pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
-      pipelines.embedding(f16, embeddings.types !== undefined),
-      pipelines.unpack(true),
-      pipelines.unpack(false),
-      pipelines.pool(),
-      linear(hiddenSize, undefined),
-      linear(mlp.innerSize, undefined),
-      ...whole,
-    ])
+    const [attentionKernel, attentionCombine, residualNorm, embedding, unpackF16, unpackF32, pool] =
+      await Promise.all([
+        pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached),
+        pipelines.attentionCombine(attention.headSize),
+        pipelines.residualNorm(norm.order === 'post', selected.norm),
+        pipelines.embedding(f16, embeddings.types !== undefined),
+        pipelines.unpack(true),
+        pipelines.unpack(false),
+        pipelines.pool(),
+        linear(hiddenSize, undefined),
+        linear(mlp.innerSize, undefined),
+        ...whole,
+      ])
     return {
       matmul,
       attentionVariant,
       linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
       sum: (epilogue) => found(sums, epilogue),
       attention: attentionKernel,
+      attentionCombine,
       residualNorm,
       embedding,
       unpackF16,
       unpackF32,
       pool,
     }
+  }
+
+  /** Compiles the kernels of `lm_head` for so many rows. */
+  async logitsKernels(rows: number, forced: ForcedVariants = {}): Promise<LogitsKernels> {
+    const { pipelines, dtype } = this
+    const variant = forced.matmul ?? this.choice.select(rows, 1).matmul
+    const unaligned = dtype === 'f32' && this.manifest.hiddenSize % 4 !== 0
+    const [linear, gather, firstTop, nextTop] = await Promise.all([
+      pipelines.matmul({ variant, dtype, unaligned, epilogue: undefined }),
+      pipelines.gather(),
+      pipelines.top(true),
+      pipelines.top(false),
+    ])
+    return { matmul: MATMULS[variant], linear, gather, firstTop, nextTop }
   }
 
   /** Writes the run's inputs and records its dispatches. Everything that it needs is on the device. */

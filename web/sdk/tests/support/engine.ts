@@ -1,7 +1,6 @@
 import type { Dtype, Manifest } from '../../src/client/manifest'
 import type { Activations } from '../../src/engine/batch'
-import { TailEngine } from '../../src/engine/tail-engine'
-import type { ForcedVariants } from '../../src/engine/variants'
+import { type EngineOptions, TailEngine } from '../../src/engine/tail-engine'
 import { toHalves } from './half'
 import type { RandomModel } from './random-model'
 import { readShard } from './store'
@@ -33,10 +32,10 @@ export async function loadedEngine(
 export async function randomEngine(
   model: RandomModel,
   dtype: Dtype,
-  options: { device?: GPUDevice; mostTokens?: number; limit?: number; forced?: ForcedVariants } = {},
+  options: EngineOptions & { device?: GPUDevice; mostTokens?: number } = {},
 ): Promise<TailEngine> {
-  const { device = await openDevice(), mostTokens = 2_048, limit, forced } = options
-  const engine = new TailEngine(device, model.manifest, dtype, mostTokens, limit, forced)
+  const { device = await openDevice(), mostTokens = 2_048, ...others } = options
+  const engine = new TailEngine(device, model.manifest, dtype, mostTokens, others)
   for (const [unit, { tensors, data }] of model.units) {
     const buffers = await engine.allocate(unit, tensors, data.byteLength)
     buffers.write(0, data)
