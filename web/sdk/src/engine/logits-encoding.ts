@@ -1,6 +1,4 @@
-import type { Manifest } from '../client/manifest'
-import { SplitComputeError } from '../errors'
-import { allocate } from './gpu'
+import { type LogitsWorkspace, logitStride, MOST_TOP, SORTED } from './logits-memory'
 import { matmulDispatch } from './matmul-dispatch'
 import type { Kernel } from './pipelines'
 import type { RunEncoding } from './run-encoding'
@@ -8,16 +6,6 @@ import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
 import type { MatmulVariant } from './variants'
 import { rowStride, type Workspace } from './workspace'
-
-/** Most tokens that `top` gives for a row. */
-export const MOST_TOP = 64
-
-/** Rows whose logits are computed at once, at most. */
-const MOST_ROWS = 64
-/** Bytes of logits at once, unless a single row has more. */
-const LOGIT_BYTES = 16 * 1024 * 1024
-/** Scores that a workgroup of `top` sorts. */
-const SORTED = 1024
 
 export interface LogitsKernels {
   readonly matmul: MatmulVariant
@@ -27,61 +15,12 @@ export interface LogitsKernels {
   readonly nextTop: Kernel
 }
 
-/** The buffers of `lm_head`. */
-export interface LogitsWorkspace {
-  /** Rows that a round takes. */
-  readonly rows: number
-  readonly gathered: GPUBuffer
-  readonly logits: GPUBuffer
-  /** Of `top`'s steps in turn. */
-  readonly candidates: readonly [GPUBuffer, GPUBuffer]
-}
-
 export interface LogitsTarget {
   readonly unit: () => UnitBuffers
   readonly workspace: LogitsWorkspace
   /** Of the run; holds the rows that are asked for. */
   readonly runWorkspace: () => Workspace
   readonly uniforms: () => GPUBuffer
-}
-
-/** Floats from one row of logits to the next: every row begins where a binding may. */
-export function logitStride({ vocabularySize }: Manifest): number {
-  return Math.ceil(vocabularySize / 64) * 64
-}
-
-/** Bytes of `lm_head`'s buffers. */
-export function logitsBytes(manifest: Manifest, limit: number): number {
-  const { rows, sizes } = plan(manifest, limit)
-  return rows === 0 ? 0 : sizes.reduce((sum, size) => sum + size, 0)
-}
-
-/** @throws SplitComputeError `out_of_memory`, `limit_exceeded` */
-export async function allocateLogits(
-  device: GPUDevice,
-  manifest: Manifest,
-  limit: number,
-): Promise<LogitsWorkspace> {
-  const { rows, sizes } = plan(manifest, limit)
-  if (rows === 0) {
-    throw new SplitComputeError('limit_exceeded', 'The logits of one token are more than this GPU can bind.')
-  }
-  const usage = GPUBufferUsage.STORAGE
-  const buffers = await allocate(
-    device,
-    sizes.map((size) => ({ label: 'logits', size, usage })),
-  )
-  const [gathered, logits, first, second] = buffers as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer]
-  return { rows, gathered, logits, candidates: [first, second] }
-}
-
-function plan(manifest: Manifest, limit: number) {
-  const rowBytes = logitStride(manifest) * 4
-  const rows = Math.min(MOST_ROWS, Math.floor(Math.min(limit, Math.max(LOGIT_BYTES, rowBytes)) / rowBytes))
-  const candidates = Math.ceil(manifest.vocabularySize / SORTED) * MOST_TOP * 8
-  const second = Math.ceil(candidates / 8 / SORTED) * MOST_TOP * 8
-  const sizes = [rowStride(manifest.hiddenSize) * 4, rowBytes, candidates, second]
-  return { rows, sizes: sizes.map((size) => size * rows) }
 }
 
 /** What a step gives for each row that is asked for: all logits, or the `k` highest with their tokens. */

@@ -2,11 +2,12 @@ import type { Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import type { Tensor } from '../shards/safetensors'
 import { type Run, splitIntoRuns, type TailBatch } from './batch'
-import { allocate } from './gpu'
 import { KvCache } from './kv-cache'
-import { allocateLogits, LogitsEncoding, type LogitsWorkspace, logitsBytes } from './logits-encoding'
+import { LogitsEncoding } from './logits-encoding'
+import { LogitsMemory } from './logits-memory'
 import { Pipelines } from './pipelines'
 import { Proof } from './proof'
+import { ResultMemory } from './result-memory'
 import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
 import { type CopiedRows, TailSession } from './session'
 import { TailProgram, uniformBytes } from './tail-program'
@@ -19,9 +20,6 @@ const COMPILED_ROWS = [64, 256, 16, 1]
 
 /** Operations a second that a device is given credit for before it has run anything. */
 const ASSUMED_SPEED = 2e11
-
-/** Result buffers up to this size are kept for the next run. */
-const KEPT_BYTES = 4 * 1024 * 1024
 
 /** A submit longer than this may be taken for a hang by the system's watchdog. */
 const SLICE_SECONDS = 0.05
@@ -44,13 +42,12 @@ export class TailEngine {
   readonly #bufferLimit: number
   readonly #memory: number
   #uniforms: GPUBuffer
-  #logitsWorkspace: Promise<LogitsWorkspace> | undefined
+  readonly #logitsMemory: LogitsMemory
+  readonly #results: ResultMemory
   #workspace: { readonly tokens: number; readonly buffers: Workspace } | undefined
   /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
   #turn: Promise<unknown> = Promise.resolve()
   #speed = ASSUMED_SPEED
-  #kept: ResultBuffers | undefined
-  #destroyed = false
 
   /** @param mostTokens of one run, unless a single sequence is longer */
   constructor(
@@ -63,6 +60,8 @@ export class TailEngine {
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
     this.#bufferLimit = bufferLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize)
     this.#memory = memory ?? Number.POSITIVE_INFINITY
+    this.#logitsMemory = new LogitsMemory(device, manifest, this.#bufferLimit)
+    this.#results = new ResultMemory(device)
     this.#program = new TailProgram(new Pipelines(device), manifest, dtype, forced)
     this.#uniforms = this.#uniformSlots(this.#program.mostDispatches)
     this.#proof = new Proof({
@@ -80,7 +79,7 @@ export class TailEngine {
   get bytes(): number {
     const { manifest, mostTokens } = this
     const weights = [...this.#units.values()].reduce((sum, unit) => sum + unit.bytes, 0)
-    const logits = this.#units.has('lm_head') ? logitsBytes(manifest, this.#bufferLimit) : 0
+    const logits = this.#units.has('lm_head') ? this.#logitsMemory.bytes : 0
     const sessions = [...this.#sessions.values()].reduce((sum, cache) => sum + cache.bytes, 0)
     return weights + workspaceBytes(manifest, mostTokens) + logits + sessions
   }
@@ -199,10 +198,9 @@ export class TailEngine {
       unit.destroy()
     }
     this.#units.clear()
-    this.#destroyed = true
-    this.#destroyLogits()
+    this.#logitsMemory.destroy()
     this.#destroyWorkspace()
-    this.#destroyKept()
+    this.#results.destroy()
     this.#uniforms.destroy()
     this.device.destroy()
   }
@@ -241,7 +239,7 @@ export class TailEngine {
         const longest = Math.max(...lengths)
         kernels.push(await this.#program.kernels(tokensOf(span), longest, cached !== undefined, forced))
       }
-      const buffers = await this.#resultBuffers(size)
+      const buffers = await this.#results.take(size)
       const errors = this.#validated(() => {
         signal.throwIfAborted()
         for (const [i, span] of spans.entries()) {
@@ -276,44 +274,8 @@ export class TailEngine {
       if (readback.mapState === 'mapped') {
         readback.unmap()
       }
-      this.#release(buffers)
+      this.#results.give(buffers)
     }
-  }
-
-  /** Buffers for results of so many bytes: those of the last run where they fit, for to allocate takes a turn of the GPU's process. */
-  async #resultBuffers(size: number): Promise<ResultBuffers> {
-    const kept = this.#kept
-    if (kept !== undefined && kept.readback.size >= size) {
-      this.#kept = undefined
-      return kept
-    }
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
-    const [results, readback] = await allocate(this.device, [
-      { label: 'results', size, usage },
-      { label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST },
-    ])
-    if (results === undefined || readback === undefined) {
-      throw new SplitComputeError('out_of_memory', 'The GPU gave no room for the results.')
-    }
-    return { results, readback }
-  }
-
-  #release(buffers: ResultBuffers): void {
-    const { results, readback } = buffers
-    const keep = !this.#destroyed && readback.mapState === 'unmapped' && readback.size <= KEPT_BYTES
-    if (keep && readback.size > (this.#kept?.readback.size ?? 0)) {
-      this.#destroyKept()
-      this.#kept = buffers
-    } else {
-      results.destroy()
-      readback.destroy()
-    }
-  }
-
-  #destroyKept(): void {
-    this.#kept?.results.destroy()
-    this.#kept?.readback.destroy()
-    this.#kept = undefined
   }
 
   /** The first error of `work`: a dispatch that fails validation writes nothing, and zeros would pass as an answer. */
@@ -417,15 +379,8 @@ export class TailEngine {
   }
 
   async #logits(rows: number, forced?: ForcedVariants): Promise<LogitsEncoding> {
-    const { device, manifest } = this
     this.#unit('lm_head')
-    this.#logitsWorkspace ??= allocateLogits(device, manifest, this.#bufferLimit)
-    const allocated = this.#logitsWorkspace
-    // A later step may find room.
-    allocated.catch(() => {
-      this.#logitsWorkspace = undefined
-    })
-    const workspace = await allocated
+    const workspace = await this.#logitsMemory.take()
     const kernels = await this.#program.logitsKernels(Math.min(rows, workspace.rows), forced)
     return new LogitsEncoding(this.#program, kernels, {
       unit: () => this.#unit('lm_head'),
@@ -440,17 +395,6 @@ export class TailEngine {
       throw new SplitComputeError('device_lost', 'The engine was destroyed.')
     }
     return this.#workspace.buffers
-  }
-
-  #destroyLogits(): void {
-    this.#logitsWorkspace?.then(
-      ({ gathered, logits, candidates }) => {
-        for (const buffer of [gathered, logits, ...candidates]) {
-          buffer.destroy()
-        }
-      },
-      () => undefined,
-    )
   }
 
   #uniformSlots(dispatches: number): GPUBuffer {
@@ -483,11 +427,6 @@ export class TailEngine {
     }
     this.#workspace = undefined
   }
-}
-
-interface ResultBuffers {
-  readonly results: GPUBuffer
-  readonly readback: GPUBuffer
 }
 
 function tokensOf({ lengths }: RunSpan): number {

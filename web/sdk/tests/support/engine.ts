@@ -9,7 +9,8 @@ import { openDevice } from './webgpu'
 /** The units of the tail from `cut` on. */
 export function tailUnits(manifest: Manifest, cut: number): string[] {
   const layers = Array.from({ length: manifest.layers - cut }, (_, i) => `layer.${cut + i}`)
-  return [...(cut === 0 ? ['embeddings'] : []), ...layers, ...(manifest.final === undefined ? [] : ['final'])]
+  const last = ['final', 'lm_head'].filter((unit) => manifest.units.has(unit))
+  return [...(cut === 0 ? ['embeddings'] : []), ...layers, ...last]
 }
 
 /** An engine that holds every unit of a model of the store. */
