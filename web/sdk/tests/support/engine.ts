@@ -17,9 +17,10 @@ export function tailUnits(manifest: Manifest, cut: number): string[] {
 export async function loadedEngine(
   manifest: Manifest,
   dtype: Dtype,
-  mostTokens = 2_048,
+  options: { device?: GPUDevice; mostTokens?: number } = {},
 ): Promise<TailEngine> {
-  const engine = new TailEngine(await openDevice(), manifest, dtype, mostTokens)
+  const { device = await openDevice(), mostTokens = 2_048 } = options
+  const engine = new TailEngine(device, manifest, dtype, mostTokens)
   for (const unit of tailUnits(manifest, 0)) {
     const { header, data } = readShard(manifest, unit, dtype)
     const buffers = await engine.allocate(unit, header.tensors, header.dataBytes)
