@@ -49,7 +49,9 @@ export class DeviceServer {
 
   async #open(settings: DeviceSettings): Promise<Tail> {
     const gpu = await requestDevice()
-    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings))
+    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings), {
+      memory: settings.memory,
+    })
     gpu.lost.then(({ reason, message }) => {
       if (!this.#closing.signal.aborted) {
         this.#closing.abort(new SplitComputeError('device_lost', message || reason))

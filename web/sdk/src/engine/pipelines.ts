@@ -1,11 +1,18 @@
 import type { Activation, Dtype, Mask } from '../client/manifest'
 import activation from './kernels/activation.wgsl'
+import attentionCombine from './kernels/attention_combine.wgsl'
 import attentionParams from './kernels/attention_params.wgsl'
 import attentionPlain from './kernels/attention_plain.wgsl'
+import attentionSplit from './kernels/attention_split.wgsl'
 import attentionTile from './kernels/attention_tile.wgsl'
+import cacheAligned from './kernels/cache_aligned.wgsl'
+import cacheAny from './kernels/cache_any.wgsl'
 import embedding from './kernels/embedding.wgsl'
+import gather from './kernels/gather.wgsl'
 import headsAligned from './kernels/heads_aligned.wgsl'
 import headsAny from './kernels/heads_any.wgsl'
+import keysCached from './kernels/keys_cached.wgsl'
+import keysUncached from './kernels/keys_uncached.wgsl'
 import linear from './kernels/linear.wgsl'
 import matmulPlain from './kernels/matmul_plain.wgsl'
 import matmulPlainRow from './kernels/matmul_plain_row.wgsl'
@@ -16,6 +23,7 @@ import pool from './kernels/pool.wgsl'
 import residualNorm from './kernels/residual_norm.wgsl'
 import slices from './kernels/slices.wgsl'
 import sum from './kernels/sum.wgsl'
+import top from './kernels/top.wgsl'
 import unpack from './kernels/unpack.wgsl'
 import weightsF16 from './kernels/weights_f16.wgsl'
 import weightsF32 from './kernels/weights_f32.wgsl'
@@ -125,19 +133,44 @@ export class Pipelines {
     return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts: [slices, residualNorm] })
   }
 
-  attention(variant: AttentionVariant, headSize: number, mask: Mask): Promise<Kernel> {
-    const heads = headSize % 4 === 0 ? headsAligned : headsAny
-    const tile = variant.kind === 'tile'
+  /** @param cached whether keys and values of earlier runs lie in a cache, where this run's are added */
+  attention(variant: AttentionVariant, headSize: number, mask: Mask, cached: boolean): Promise<Kernel> {
+    const aligned = headSize % 4 === 0
+    const quads = Math.ceil(headSize / 4)
+    const { kind } = variant
+    const bodies = { tile: attentionTile, plain: attentionPlain, split: attentionSplit }
     return this.#kernel({
-      name: 'attention',
-      access: 'rrw',
+      name: `attention ${kind}`,
+      access: `rrw${cached ? 'w' : ''}${kind === 'split' ? 'w' : ''}`,
       constants: {
-        QUADS: Math.ceil(headSize / 4),
+        QUADS: quads,
+        CACHED: cached,
         CAUSAL: mask === 'causal',
-        ...(tile ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
+        ...(kind === 'tile' ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
+        ...(kind === 'split' ? { LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) } : {}),
       },
-      parts: [attentionParams, heads, tile ? attentionTile : attentionPlain],
+      parts: [
+        attentionParams,
+        aligned ? headsAligned : headsAny,
+        ...(cached ? [aligned ? cacheAligned : cacheAny, keysCached] : [keysUncached]),
+        bodies[kind],
+      ],
     })
+  }
+
+  attentionCombine(headSize: number): Promise<Kernel> {
+    const constants = { QUADS: Math.ceil(headSize / 4) }
+    const parts = [attentionParams, attentionCombine]
+    return this.#kernel({ name: 'attention combine', access: 'rrw', constants, parts })
+  }
+
+  gather(): Promise<Kernel> {
+    return this.#kernel({ name: 'gather', access: 'rrw', constants: {}, parts: [gather] })
+  }
+
+  /** @param raw whether it is given logits, not pairs of its own */
+  top(raw: boolean): Promise<Kernel> {
+    return this.#kernel({ name: 'top', access: 'rw', constants: { RAW: raw }, parts: [top] })
   }
 
   embedding(f16: boolean, types: boolean): Promise<Kernel> {

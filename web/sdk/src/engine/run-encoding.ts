@@ -1,11 +1,12 @@
 import type { Activation, Pooling } from '../client/manifest'
-import { storedColumns } from '../shards/unit-layout'
 import type { Activations } from './batch'
+import type { CachedSequences } from './kv-cache'
+import { matmulDispatch } from './matmul-dispatch'
 import type { Kernel } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
-import { type AttentionVariant, type MatmulVariant, sliceCount } from './variants'
+import { type AttentionVariant, type ForcedVariants, type MatmulVariant, splitKeys } from './variants'
 import { rowStride, type Workspace } from './workspace'
 
 const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
@@ -21,6 +22,10 @@ export interface RunSpan {
   readonly to: number
   /** Whether the final LayerNorm follows, where the model has one. */
   readonly final: boolean
+  /** Where the sequences go on from what earlier spans left in a cache. */
+  readonly cached?: CachedSequences
+  /** Variants of kernels to take instead of those that the shape asks for. */
+  readonly forced?: ForcedVariants
 }
 
 export interface RunTarget {
@@ -31,18 +36,12 @@ export interface RunTarget {
   readonly sliceLayers: number
 }
 
-/** Every kernel that runs of one shape take. */
+/** The kernels that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
   readonly attentionVariant: AttentionVariant
-  readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
-  readonly sum: (epilogue: Activation | 'none') => Kernel
-  readonly attention: () => Kernel
-  readonly residualNorm: Kernel
-  readonly embedding: Kernel
-  readonly unpackF16: Kernel
-  readonly unpackF32: Kernel
-  readonly pool: Kernel
+  /** @throws Error for one that was not compiled */
+  readonly get: (name: string) => Kernel
 }
 
 interface Linear {
@@ -61,6 +60,8 @@ export class RunEncoding {
   readonly #rows: number
   readonly #device: GPUDevice
   #blocks = 0
+  /** That a query sees. */
+  #mostKeys = 0
 
   constructor(
     private readonly program: TailProgram,
@@ -108,7 +109,7 @@ export class RunEncoding {
     const input = this.#post ? workspace.hidden : workspace.normed
     const h = this.#h
     this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
-    this.#attend(attention.scales[k] ?? Number.NaN)
+    this.#attend(k, attention.scales[k] ?? Number.NaN)
     const out = this.#weights(name, 'attention.out', h, h)
     const outSlices = this.#project(`${name}.attention.out`, out, workspace.attended)
     const between = this.#post ? 'attention.norm' : 'mlp.norm'
@@ -137,12 +138,13 @@ export class RunEncoding {
   pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
     const { kernels, target } = this
     const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
-    const group = this.program.groups.create(kernels.pool, target.uniforms, [
+    const kernel = kernels.get('pool')
+    const group = this.program.groups.create(kernel, target.uniforms, [
       target.workspace.sequences,
       this.output,
       results,
     ])
-    this.recording.add(kernels.pool, group, constants, [this.span.lengths.length])
+    this.recording.add(kernel, group, constants, [this.span.lengths.length])
   }
 
   get #finalNorm(): boolean {
@@ -169,16 +171,22 @@ export class RunEncoding {
     const sequences: number[] = []
     const blocks: number[] = []
     let start = 0
-    for (const length of this.span.lengths) {
+    for (const [i, length] of this.span.lengths.entries()) {
       sequences.push(start, length)
       const end = start + length
+      // Keys are numbered by rows of this run, or by positions in a cached sequence.
+      const { past, row } = this.span.cached?.places[i] ?? { past: start, row: 0 }
+      const [first, cachedKeys] = this.span.cached === undefined ? [start, 0] : [0, past]
+      const shift = past - start
       for (let query = start; query < end; query += step) {
         const count = Math.min(step, end - query)
-        blocks.push(query, count, start, mask === 'causal' ? query + count : end)
+        const endKey = (mask === 'causal' ? query + count : end) + shift
+        blocks.push(query, count, first, endKey, shift, cachedKeys, row, 0)
+        this.#mostKeys = Math.max(this.#mostKeys, endKey - first)
       }
       start = end
     }
-    this.#blocks = blocks.length / 4
+    this.#blocks = blocks.length / 8
     this.#device.queue.writeBuffer(workspace.sequences, 0, new Uint32Array(sequences))
     this.#device.queue.writeBuffer(workspace.blocks, 0, new Uint32Array(blocks))
   }
@@ -188,8 +196,9 @@ export class RunEncoding {
     const { embeddings } = this.program.manifest
     const ids = new Uint32Array(tokens.length * 2)
     let t = 0
-    for (const length of this.span.lengths) {
-      for (let position = 0; position < length; position++, t++) {
+    for (const [i, length] of this.span.lengths.entries()) {
+      const past = this.span.cached?.places[i]?.past ?? 0
+      for (let position = past; position < past + length; position++, t++) {
         ids[2 * t] = tokens[t] ?? 0
         ids[2 * t + 1] = position
       }
@@ -201,7 +210,7 @@ export class RunEncoding {
     for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
       this.#add(
         `embeddings.${i}`,
-        this.kernels.embedding,
+        this.kernels.get('embedding'),
         () => [workspace.ids, binding, positions, types, workspace.hidden],
         [this.#h, firstRow, rows, rowStride(this.#h)],
         [this.#rows],
@@ -221,7 +230,7 @@ export class RunEncoding {
     this.#device.queue.writeBuffer(workspace.message, 0, padded)
     this.#add(
       'unpack',
-      hidden.dtype === 'f16' ? this.kernels.unpackF16 : this.kernels.unpackF32,
+      this.kernels.get(`unpack ${hidden.dtype}`),
       () => [workspace.message, workspace.hidden],
       [this.#h, rowStride(this.#h)],
       [this.#rows],
@@ -255,7 +264,7 @@ export class RunEncoding {
     const weight = unit.tensor(`${name}.weight`)
     this.#add(
       `${unitName}.${name} ${before} ${slices > 0}`,
-      this.kernels.residualNorm,
+      this.kernels.get('residual norm'),
       () => [
         workspace.partials,
         bias ?? weight,
@@ -269,17 +278,38 @@ export class RunEncoding {
     )
   }
 
-  #attend(scale: number): void {
+  #attend(k: number, scale: number): void {
     const { workspace } = this.target
+    const { kernels, span } = this
     const { heads, headSize } = this.program.manifest.layer.attention
-    const plain = this.kernels.attentionVariant.kind === 'plain'
+    const { kind } = kernels.attentionVariant
+    const { splits, keys } =
+      kind === 'split' ? splitKeys(this.#blocks, heads, this.#mostKeys) : { splits: 1, keys: 0 }
+    const strides = [rowStride(3 * this.#h), rowStride(this.#h)]
+    const constants = [headSize, this.#h, ...strides, f32Bits(scale), 0, splits, keys]
+    const cache = span.cached === undefined ? [] : [span.cached.layer(k)]
     this.#add(
-      'attention',
-      this.kernels.attention(),
-      () => [workspace.blocks, workspace.qkv, workspace.attended],
-      [headSize, this.#h, rowStride(3 * this.#h), rowStride(this.#h), f32Bits(scale), 0],
-      [this.#blocks, plain ? Math.ceil(heads / 16) : heads],
+      `${span.cached?.key(k) ?? ''}attention`,
+      kernels.get('attention'),
+      () => [
+        workspace.blocks,
+        workspace.qkv,
+        workspace.attended,
+        ...cache,
+        ...(kind === 'split' ? [workspace.partials] : []),
+      ],
+      constants,
+      [this.#blocks, kind === 'plain' ? Math.ceil(heads / 16) : heads, splits],
     )
+    if (splits > 1) {
+      this.#add(
+        'attention combine',
+        kernels.get('attention combine'),
+        () => [workspace.blocks, workspace.partials, workspace.attended],
+        constants,
+        [this.#blocks, heads],
+      )
+    }
   }
 
   /** output = epilogue(input x weight^T + bias) */
@@ -293,14 +323,14 @@ export class RunEncoding {
     const { workspace } = this.target
     const key = `${unit}.${weights.name}`
     if (this.kernels.matmul.kind !== 'tile') {
-      this.#matmul(key, this.kernels.linear(weights.in, epilogue), weights, input, output)
+      this.#matmul(key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
       return
     }
     const slices = this.#project(key, weights, input)
     const stride = rowStride(weights.out) / 4
     this.#add(
       `${key} sum`,
-      this.kernels.sum(epilogue),
+      this.kernels.get(`sum ${epilogue}`),
       () => [workspace.partials, weights.bias, output],
       [this.#rows, weights.out, slices, stride],
       [Math.ceil(stride / 64), this.#rows],
@@ -309,47 +339,22 @@ export class RunEncoding {
 
   /** @returns how many slices of sums lie in `partials` */
   #project(key: string, weights: Linear, input: GPUBuffer): number {
-    const kernel = this.kernels.linear(weights.in, undefined)
+    const kernel = this.kernels.get(`linear ${weights.in} undefined`)
     return this.#matmul(`${key} slices`, kernel, weights, input, this.target.workspace.partials)
   }
 
   #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
     const { weight, scales, bias, in: columns, out } = weights
-    const { matmul } = this.kernels
-    const { dtype } = this.program
-    const stored = storedColumns(columns, dtype)
-    // A step is eight columns: two vec4s in f32, else one element of the binding. Unaligned f32 rows are addressed in words.
-    const f32Stride = stored % 4 === 0 ? stored / 4 : stored
-    const weightStride = dtype === 'f32' ? f32Stride : stored / 8
-    let steps = Math.ceil(columns / 8)
-    let sliceSteps = steps
-    let slices = 1
-    let grid: Grid
-    switch (matmul.kind) {
-      case 'row':
-        grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), this.#rows]
-        break
-      case 'plain':
-        grid = [Math.ceil(out / 64), matmul.rows === 1 ? this.#rows : Math.ceil(this.#rows / 16)]
-        break
-      case 'tile': {
-        const across = Math.ceil(out / matmul.tileColumns)
-        const down = Math.ceil(this.#rows / matmul.tileRows)
-        const stepsATile = matmul.depth / 8
-        steps = rowStride(columns) / 8
-        const wanted = sliceCount(across * down, steps, matmul)
-        sliceSteps = Math.ceil(steps / wanted / stepsATile) * stepsATile
-        slices = Math.ceil(steps / sliceSteps)
-        grid = [across, down, slices]
-      }
-    }
-    this.#add(
-      key,
-      kernel,
-      () => [input, weight, bias, output, ...(scales === undefined ? [] : [scales])],
-      [this.#rows, out, steps, weightStride, rowStride(columns) / 4, rowStride(out), sliceSteps, 0],
-      grid,
-    )
+    const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, this.program.dtype, {
+      rows: this.#rows,
+      columns,
+      out,
+      outputStride: rowStride(out),
+      firstColumn: 0,
+      mostSlices: Number.POSITIVE_INFINITY,
+    })
+    const scaled = scales === undefined ? [] : [scales]
+    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled], constants, grid)
     return slices
   }
 

@@ -1,41 +1,48 @@
 import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
 import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
+import { KernelChoice } from './kernel-choice'
+import type { LogitsKernels } from './logits-encoding'
 import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
-import {
-  chooseAttention,
-  chooseMatmul,
-  type DeviceTraits,
-  describeAttention,
-  describeMatmul,
-  deviceTraits,
-  type ForcedVariants,
-  MATMULS,
-  type MatmulVariant,
-} from './variants'
+import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
 import { rowStride } from './workspace'
 
 /** Dispatches of a layer at most, and those around the layers when the tables are whole. */
-const LAYER_DISPATCHES = 9
+const LAYER_DISPATCHES = 10
 const OTHER_DISPATCHES = 64
 
-/** Rows that `describe` tells the matmul of. */
-const DESCRIBED_ROWS = [1, 16, 64, 256]
+/** What a run begins with: token ids, or rows in a dtype. */
+export type RunInput = 'tokens' | 'f16' | 'f32'
+
+/** What decides the kernels of a run. */
+export interface RunShape {
+  readonly rows: number
+  /** Tokens of the longest sequence. */
+  readonly longest: number
+  readonly inputs: readonly RunInput[]
+  /** Whether there are layers to run. The canaries of embeddings and final LayerNorm do without, and without their kernels. */
+  readonly layers: boolean
+  /** Whether the sequences go on from a cache. */
+  readonly cached: boolean
+  /** Variants to take instead of those that the shape asks for. */
+  readonly forced?: ForcedVariants
+}
 
 /** What the manifest's description of a model comes to as dispatches. */
 export class TailProgram {
   readonly groups: BindGroups
-  readonly #traits: DeviceTraits
+  readonly choice: KernelChoice
 
   constructor(
     readonly pipelines: Pipelines,
     readonly manifest: Manifest,
     readonly dtype: Dtype,
-    private readonly forced: ForcedVariants,
+    forced: ForcedVariants,
   ) {
     this.groups = new BindGroups(pipelines.device)
-    this.#traits = deviceTraits(pipelines.device)
+    const { headSize } = manifest.layer.attention
+    this.choice = new KernelChoice(deviceTraits(pipelines.device), headSize, forced)
   }
 
   /** Uniform slots that the largest run takes. */
@@ -48,73 +55,67 @@ export class TailProgram {
     return pooling === 'none' ? rowStride(this.manifest.hiddenSize) : this.manifest.hiddenSize
   }
 
-  /** The variant that each kernel takes on this device. */
-  describe(): Record<string, string> {
-    const { headSize } = this.manifest.layer.attention
-    const described: Record<string, string> = {}
-    for (const rows of DESCRIBED_ROWS) {
-      described[`matmul of ${rows} rows`] = describeMatmul(chooseMatmul(rows, this.#traits, this.forced))
-      described[`attention of ${rows} tokens`] = describeAttention(
-        chooseAttention(rows, headSize, this.#traits, this.forced),
-      )
-    }
-    return described
-  }
-
-  /**
-   * Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens.
-   *
-   * @param layers whether the run has layers; a canary of the embeddings must not wait for theirs
-   */
-  async kernels(rows: number, longest: number, layers: boolean): Promise<RunKernels> {
+  /** Compiles the kernels that runs of a shape take, and no others: one may be waited for. */
+  async kernels({ rows, longest, inputs, layers, cached, forced = {} }: RunShape): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
-    const variant = chooseMatmul(rows, this.#traits, this.forced)
+    const selected = { ...this.choice.select(rows, longest), ...forced }
+    const variant = selected.matmul
     const matmul: MatmulVariant = MATMULS[variant]
-    const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
-    const ofLayers = new Map<string, Kernel>()
-    const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
+    const attentionVariant = cached && longest === 1 ? selected.decode : selected.attention
+    const kernels = new Map<string, Kernel>()
+    const add = async (name: string, kernel: Promise<Kernel>) => {
+      kernels.set(name, await kernel)
+    }
+    const linear = (columns: number, epilogue: Activation | 'none' | undefined) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      const kernel = await pipelines.matmul({ variant, dtype, unaligned, epilogue })
-      ofLayers.set(`linear ${columns} ${epilogue}`, kernel)
+      return add(`linear ${columns} ${epilogue}`, pipelines.matmul({ variant, dtype, unaligned, epilogue }))
     }
-    const sum = async (epilogue: Activation | 'none') => {
-      ofLayers.set(`sum ${epilogue}`, await pipelines.sum(epilogue))
-    }
-    const attend = async () => {
-      const kernel = await pipelines.attention(attentionVariant, attention.headSize, attention.mask)
-      ofLayers.set('attention', kernel)
-    }
-    const compileLayers = () => [
-      attend(),
+    const sum = (epilogue: Activation | 'none') => add(`sum ${epilogue}`, pipelines.sum(epilogue))
+    const whole =
+      matmul.kind === 'tile' ? sum : (epilogue: Activation | 'none') => linear(hiddenSize, epilogue)
+    const f16 = shardDtype('embeddings', dtype) === 'f16'
+    const input = (kind: RunInput) =>
+      kind === 'tokens'
+        ? add('embedding', pipelines.embedding(f16, embeddings.types !== undefined))
+        : add(`unpack ${kind}`, pipelines.unpack(kind === 'f16'))
+    const ofLayers = () => [
+      add('attention', pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached)),
+      add('attention combine', pipelines.attentionCombine(attention.headSize)),
       linear(hiddenSize, undefined),
       linear(mlp.innerSize, undefined),
-      ...(matmul.kind === 'tile'
-        ? [sum('none'), sum(mlp.activation)]
-        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]),
+      whole('none'),
+      whole(mlp.activation),
+      add('pool', pipelines.pool()),
     ]
-    const f16 = shardDtype('embeddings', dtype) === 'f16'
-    const [residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
-      pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
-      pipelines.embedding(f16, embeddings.types !== undefined),
-      pipelines.unpack(true),
-      pipelines.unpack(false),
-      pipelines.pool(),
-      ...(layers ? compileLayers() : []),
+    await Promise.all([
+      ...inputs.map(input),
+      add('residual norm', pipelines.residualNorm(norm.order === 'post', selected.norm)),
+      ...(layers ? ofLayers() : []),
     ])
-    return {
-      matmul,
-      attentionVariant,
-      linear: (columns, epilogue) => found(ofLayers, `linear ${columns} ${epilogue}`),
-      sum: (epilogue) => found(ofLayers, `sum ${epilogue}`),
-      attention: () => found(ofLayers, 'attention'),
-      residualNorm,
-      embedding,
-      unpackF16,
-      unpackF32,
-      pool,
+    const get = (name: string) => {
+      const kernel = kernels.get(name)
+      if (kernel === undefined) {
+        throw new Error(`No kernel was compiled for ${name}.`)
+      }
+      return kernel
     }
+    return { matmul, attentionVariant, get }
+  }
+
+  /** Compiles the kernels of `lm_head` for so many rows. */
+  async logitsKernels(rows: number, forced: ForcedVariants = {}): Promise<LogitsKernels> {
+    const { pipelines, dtype } = this
+    const variant = forced.matmul ?? this.choice.select(rows, 1).matmul
+    const unaligned = dtype === 'f32' && this.manifest.hiddenSize % 4 !== 0
+    const [linear, gather, firstTop, nextTop] = await Promise.all([
+      pipelines.matmul({ variant, dtype, unaligned, epilogue: undefined }),
+      pipelines.gather(),
+      pipelines.top(true),
+      pipelines.top(false),
+    ])
+    return { matmul: MATMULS[variant], linear, gather, firstTop, nextTop }
   }
 
   /** Writes the run's inputs and records its dispatches. Everything that it needs is on the device. */
@@ -130,14 +131,6 @@ export class TailProgram {
     encoding.end()
     return encoding
   }
-}
-
-function found(kernels: ReadonlyMap<string, Kernel>, key: string): Kernel {
-  const kernel = kernels.get(key)
-  if (kernel === undefined) {
-    throw new Error(`No kernel was compiled for ${key}.`)
-  }
-  return kernel
 }
 
 /** Bytes of uniforms for so many dispatches. */

@@ -12,13 +12,13 @@ const [POISONED, END] = [9, 14]
 
 /** Attention over three sequences; the only kernel in which a row sees others. */
 async function attend(device: GPUDevice, variant: AttentionVariant, qkv: Float32Array<ArrayBuffer>) {
-  const kernel = await new Pipelines(device).attention(variant, HEAD_SIZE, 'bidirectional')
+  const kernel = await new Pipelines(device).attention(variant, HEAD_SIZE, 'bidirectional', false)
   const step = variant.kind === 'tile' ? variant.queries : 1
   const blocks: number[] = []
   let start = 0
   for (const length of LENGTHS) {
     for (let query = start; query < start + length; query += step) {
-      blocks.push(query, Math.min(step, start + length - query), start, start + length)
+      blocks.push(query, Math.min(step, start + length - query), start, start + length, 0, 0, 0, 0)
     }
     start += length
   }
@@ -48,7 +48,7 @@ async function attend(device: GPUDevice, variant: AttentionVariant, qkv: Float32
   const pass = encoder.beginComputePass()
   pass.setPipeline(kernel.pipeline)
   pass.setBindGroup(0, device.createBindGroup({ layout: kernel.layout, entries }), [0])
-  pass.dispatchWorkgroups(blocks.length / 4)
+  pass.dispatchWorkgroups(blocks.length / 8)
   pass.end()
   encoder.copyBufferToBuffer(output, 0, readback, 0, readback.size)
   device.queue.submit([encoder.finish()])

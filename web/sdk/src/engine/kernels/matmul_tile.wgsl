@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var c = 0u; c < COLUMNS; c++) {
         let column = first_column + across + c * ACROSS;
         if (column < params.columns) {
-          output[(group.z * params.rows + row) * params.output_stride + column] = sums[r * COLUMNS + c];
+          output[(group.z * params.rows + row) * params.output_stride + params.first_column + column] = sums[r * COLUMNS + c];
         }
       }
     }
