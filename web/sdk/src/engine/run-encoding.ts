@@ -1,7 +1,7 @@
 import type { Activation, Pooling } from '../client/manifest'
 import { storedColumns } from '../shards/unit-layout'
 import type { Activations } from './batch'
-import type { Kernel } from './pipelines'
+import type { Epilogue, Kernel } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
@@ -34,8 +34,10 @@ export interface RunTarget {
 /** Every kernel that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
+  /** Whether matmuls normalise what they read and add to the residual stream: a single row needs no dispatches of their own for that. */
+  readonly fused: boolean
   readonly attentionVariant: AttentionVariant
-  readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
+  readonly linear: (columns: number, epilogue: Epilogue | undefined) => Kernel
   readonly sum: (epilogue: Activation | 'none') => Kernel
   readonly attention: Kernel
   readonly residualNorm: Kernel
@@ -46,9 +48,12 @@ export interface RunKernels {
 }
 
 interface Linear {
+  readonly name: string
   readonly weight: GPUBufferBinding
   readonly scales: GPUBufferBinding | undefined
   readonly bias: GPUBufferBinding
+  /** Weight and bias of the LayerNorm that the input passes first, or nothing. */
+  readonly norm: readonly GPUBufferBinding[]
   readonly in: number
   readonly out: number
 }
@@ -91,7 +96,7 @@ export class RunEncoding {
       this.#unpack(input)
     }
     const { layer } = this.program.manifest
-    if (this.#post) {
+    if (this.#post || (this.kernels.fused && from < to)) {
       return
     }
     if (from < to) {
@@ -105,6 +110,10 @@ export class RunEncoding {
     const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
     const name = `layer.${k}`
+    if (this.kernels.fused) {
+      this.#fusedLayer(k)
+      return
+    }
     const input = this.#post ? workspace.hidden : workspace.normed
     const h = this.#h
     this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
@@ -126,10 +135,37 @@ export class RunEncoding {
     }
   }
 
-  /** The final LayerNorm of a model whose layers end with one of their own. */
+  /** Five dispatches, on the residual stream alone. */
+  #fusedLayer(k: number): void {
+    const { attention, mlp } = this.program.manifest.layer
+    const { hidden, qkv, attended, inner } = this.target.workspace
+    const name = `layer.${k}`
+    const h = this.#h
+    const linear = (
+      weight: string,
+      out: number,
+      columns: number,
+      input: GPUBuffer,
+      output: GPUBuffer,
+      epilogue: Epilogue,
+      norm?: string,
+    ) => {
+      const weights = this.#weights(name, weight, out, columns, norm)
+      this.#matmul(`${name}.${weight}`, this.kernels.linear(columns, epilogue), weights, input, output)
+    }
+    linear('attention.qkv', 3 * h, h, hidden, qkv, 'none', 'attention.norm')
+    this.#attend(attention.scales[k] ?? Number.NaN)
+    linear('attention.out', h, h, attended, hidden, 'residual')
+    linear('mlp.up', mlp.innerSize, h, hidden, inner, mlp.activation, 'mlp.norm')
+    linear('mlp.down', h, mlp.innerSize, inner, hidden, 'residual')
+  }
+
+  /** The final LayerNorm where no layer's end has computed it. */
   end(): void {
     const { final } = this.program.manifest
-    if (this.#post && this.#finalNorm && final !== undefined) {
+    const { fused } = this.kernels
+    const { from, to } = this.span
+    if ((this.#post || (fused && from < to)) && this.#finalNorm && final !== undefined) {
       this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
@@ -228,7 +264,8 @@ export class RunEncoding {
     )
   }
 
-  #weights(unitName: string, name: string, out: number, columns: number): Linear & { name: string } {
+  /** @param norm of the input, where its LayerNorm is the matmul's own */
+  #weights(unitName: string, name: string, out: number, columns: number, norm?: string): Linear {
     const unit = this.target.unit(unitName)
     const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
     return {
@@ -236,6 +273,7 @@ export class RunEncoding {
       weight: unit.tensor(`${name}.weight`),
       scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
       bias: unit.tensor(`${name}.bias`),
+      norm: norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)],
       in: columns,
       out,
     }
@@ -285,7 +323,7 @@ export class RunEncoding {
   /** output = epilogue(input x weight^T + bias) */
   #linear(
     unit: string,
-    weights: Linear & { name: string },
+    weights: Linear,
     input: GPUBuffer,
     output: GPUBuffer,
     epilogue: Activation | 'none',
@@ -314,7 +352,7 @@ export class RunEncoding {
   }
 
   #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { weight, scales, bias, in: columns, out } = weights
+    const { weight, scales, bias, norm, in: columns, out } = weights
     const { matmul } = this.kernels
     const { dtype } = this.program
     const stored = storedColumns(columns, dtype)
@@ -343,11 +381,13 @@ export class RunEncoding {
         grid = [across, down, slices]
       }
     }
+    const { epsilon } = this.program.manifest.layer.norm
+    const strides = [weightStride, rowStride(columns) / 4, rowStride(out)]
     this.#add(
       key,
       kernel,
-      () => [input, weight, bias, output, ...(scales === undefined ? [] : [scales])],
-      [this.#rows, out, steps, weightStride, rowStride(columns) / 4, rowStride(out), sliceSteps, 0],
+      () => [input, weight, bias, output, ...(scales === undefined ? [] : [scales]), ...norm],
+      [this.#rows, out, steps, ...strides, sliceSteps, 0, columns, f32Bits(epsilon)],
       grid,
     )
     return slices

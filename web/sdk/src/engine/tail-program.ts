@@ -1,7 +1,7 @@
 import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
 import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
-import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { type Epilogue, type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
 import {
   chooseAttention,
@@ -71,17 +71,20 @@ export class TailProgram {
     const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
     const linears = new Map<string, Kernel>()
     const sums = new Map<string, Kernel>()
-    const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
+    const linear = async (columns: number, epilogue: Epilogue | undefined, normed = false) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      linears.set(`${columns} ${epilogue}`, await pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+      const kernel = await pipelines.matmul({ variant, dtype, unaligned, epilogue, normed })
+      linears.set(`${columns} ${epilogue}`, kernel)
     }
     const sum = async (epilogue: Activation | 'none') => {
       sums.set(epilogue, await pipelines.sum(epilogue))
     }
+    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
     const whole =
       matmul.kind === 'tile'
         ? [sum('none'), sum(mlp.activation)]
-        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
+        : [linear(hiddenSize, 'none', fused), linear(hiddenSize, mlp.activation, fused)]
+    const added = fused ? 'residual' : undefined
     const f16 = shardDtype('embeddings', dtype) === 'f16'
     const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
       pipelines.attention(attentionVariant, attention.headSize, attention.mask),
@@ -90,12 +93,13 @@ export class TailProgram {
       pipelines.unpack(true),
       pipelines.unpack(false),
       pipelines.pool(),
-      linear(hiddenSize, undefined),
-      linear(mlp.innerSize, undefined),
+      linear(hiddenSize, added),
+      linear(mlp.innerSize, added),
       ...whole,
     ])
     return {
       matmul,
+      fused,
       attentionVariant,
       linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
       sum: (epilogue) => found(sums, epilogue),
