@@ -100,7 +100,7 @@ export class Pipelines {
             ...shared,
             THREADS: shape.threads,
             LANES: shape.lanes,
-            COLUMNS: shape.columns,
+            COLUMNS: normed ? shape.normedColumns : shape.columns,
             ...(normed ? { NORM_BINDING: access.length + 1 } : {}),
           },
           parts: [
@@ -168,8 +168,10 @@ export class Pipelines {
     return this.#kernel({ name: 'unpack', access: 'rw', constants: { F16: f16 }, parts: [unpack] })
   }
 
-  pool(): Promise<Kernel> {
-    return this.#kernel({ name: 'pool', access: 'rrw', constants: {}, parts: [pool] })
+  /** @param threads of a sequence */
+  pool(threads: number): Promise<Kernel> {
+    const constants = { THREADS: threads }
+    return this.#kernel({ name: 'pool', access: 'rrw', constants, parts: [total, pool] })
   }
 
   #kernel(source: Source): Promise<Kernel> {

@@ -172,7 +172,7 @@ export class RunEncoding {
 
   pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
     const { kernels, target } = this
-    const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
+    const constants = [this.#h, rowStride(this.#h) / 4, firstSequence, POOLING_KINDS[kind], Number(normalize)]
     const group = this.program.groups.create(kernels.pool, target.uniforms, [
       target.workspace.sequences,
       this.output,
@@ -364,9 +364,11 @@ export class RunEncoding {
     let slices = 1
     let grid: Grid
     switch (matmul.kind) {
-      case 'row':
-        grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), this.#rows]
+      case 'row': {
+        const ofTeam = norm.length > 0 ? matmul.normedColumns : matmul.columns
+        grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam)), this.#rows]
         break
+      }
       case 'plain':
         grid = [Math.ceil(out / 64), matmul.rows === 1 ? this.#rows : Math.ceil(this.#rows / 16)]
         break

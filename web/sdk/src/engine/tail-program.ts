@@ -85,14 +85,15 @@ export class TailProgram {
         ? [sum('none'), sum(mlp.activation)]
         : [linear(hiddenSize, 'none', fused), linear(hiddenSize, mlp.activation, fused)]
     const added = fused ? 'residual' : undefined
+    const threads = this.#traits.software ? 16 : 256
     const f16 = shardDtype('embeddings', dtype) === 'f16'
     const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
       pipelines.attention(attentionVariant, attention.headSize, attention.mask),
-      pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
+      pipelines.residualNorm(norm.order === 'post', threads),
       pipelines.embedding(f16, embeddings.types !== undefined),
       pipelines.unpack(true),
       pipelines.unpack(false),
-      pipelines.pool(),
+      pipelines.pool(threads),
       linear(hiddenSize, added),
       linear(mlp.innerSize, added),
       ...whole,
