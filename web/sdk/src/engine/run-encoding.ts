@@ -2,7 +2,7 @@ import type { Activation, Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
 import { matmulDispatch } from './matmul-dispatch'
-import type { Kernel } from './pipelines'
+import type { Epilogue, Kernel } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
@@ -39,15 +39,20 @@ export interface RunTarget {
 /** The kernels that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
+  /** Whether matmuls normalise what they read and add to the residual stream: a single row needs no dispatches of their own for that. */
+  readonly fused: boolean
   readonly attentionVariant: AttentionVariant
   /** @throws Error for one that was not compiled */
   readonly get: (name: string) => Kernel
 }
 
 interface Linear {
+  readonly name: string
   readonly weight: GPUBufferBinding
   readonly scales: GPUBufferBinding | undefined
   readonly bias: GPUBufferBinding
+  /** Weight and bias of the LayerNorm that the input passes first, or nothing. */
+  readonly norm: readonly GPUBufferBinding[]
   readonly in: number
   readonly out: number
 }
@@ -92,7 +97,7 @@ export class RunEncoding {
       this.#unpack(input)
     }
     const { layer } = this.program.manifest
-    if (this.#post) {
+    if (this.#post || (this.kernels.fused && from < to)) {
       return
     }
     if (from < to) {
@@ -106,6 +111,10 @@ export class RunEncoding {
     const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
     const name = `layer.${k}`
+    if (this.kernels.fused) {
+      this.#fusedLayer(k)
+      return
+    }
     const input = this.#post ? workspace.hidden : workspace.normed
     const h = this.#h
     this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
@@ -127,17 +136,45 @@ export class RunEncoding {
     }
   }
 
-  /** The final LayerNorm of a model whose layers end with one of their own. */
+  /** Five dispatches, on the residual stream alone. */
+  #fusedLayer(k: number): void {
+    const { attention, mlp } = this.program.manifest.layer
+    const { hidden, qkv, attended, inner } = this.target.workspace
+    const name = `layer.${k}`
+    const h = this.#h
+    const linear = (
+      weight: string,
+      out: number,
+      columns: number,
+      input: GPUBuffer,
+      output: GPUBuffer,
+      epilogue: Epilogue,
+      norm?: string,
+    ) => {
+      const weights = this.#weights(name, weight, out, columns, norm)
+      const kernel = this.kernels.get(`linear ${columns} ${epilogue}`)
+      this.#matmul(`${name}.${weight}`, kernel, weights, input, output)
+    }
+    linear('attention.qkv', 3 * h, h, hidden, qkv, 'none', 'attention.norm')
+    this.#attend(k, attention.scales[k] ?? Number.NaN)
+    linear('attention.out', h, h, attended, hidden, 'residual')
+    linear('mlp.up', mlp.innerSize, h, hidden, inner, mlp.activation, 'mlp.norm')
+    linear('mlp.down', h, mlp.innerSize, inner, hidden, 'residual')
+  }
+
+  /** The final LayerNorm where no layer's end has computed it. */
   end(): void {
     const { final } = this.program.manifest
-    if (this.#post && this.#finalNorm && final !== undefined) {
+    const { fused } = this.kernels
+    const { from, to } = this.span
+    if ((this.#post || (fused && from < to)) && this.#finalNorm && final !== undefined) {
       this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
 
   pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
     const { kernels, target } = this
-    const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
+    const constants = [this.#h, rowStride(this.#h) / 4, firstSequence, POOLING_KINDS[kind], Number(normalize)]
     const kernel = kernels.get('pool')
     const group = this.program.groups.create(kernel, target.uniforms, [
       target.workspace.sequences,
@@ -237,7 +274,8 @@ export class RunEncoding {
     )
   }
 
-  #weights(unitName: string, name: string, out: number, columns: number): Linear & { name: string } {
+  /** @param norm of the input, where its LayerNorm is the matmul's own */
+  #weights(unitName: string, name: string, out: number, columns: number, norm?: string): Linear {
     const unit = this.target.unit(unitName)
     const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
     return {
@@ -245,6 +283,7 @@ export class RunEncoding {
       weight: unit.tensor(`${name}.weight`),
       scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
       bias: unit.tensor(`${name}.bias`),
+      norm: norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)],
       in: columns,
       out,
     }
@@ -315,7 +354,7 @@ export class RunEncoding {
   /** output = epilogue(input x weight^T + bias) */
   #linear(
     unit: string,
-    weights: Linear & { name: string },
+    weights: Linear,
     input: GPUBuffer,
     output: GPUBuffer,
     epilogue: Activation | 'none',
@@ -344,7 +383,7 @@ export class RunEncoding {
   }
 
   #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { weight, scales, bias, in: columns, out } = weights
+    const { weight, scales, bias, norm, in: columns, out } = weights
     const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, this.program.dtype, {
       rows: this.#rows,
       columns,
@@ -352,9 +391,10 @@ export class RunEncoding {
       outputStride: rowStride(out),
       firstColumn: 0,
       mostSlices: Number.POSITIVE_INFINITY,
+      ...(norm.length > 0 ? { epsilon: this.program.manifest.layer.norm.epsilon } : {}),
     })
     const scaled = scales === undefined ? [] : [scales]
-    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled], constants, grid)
+    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled, ...norm], constants, grid)
     return slices
   }
 

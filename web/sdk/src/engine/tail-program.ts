@@ -3,7 +3,7 @@ import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
 import { KernelChoice } from './kernel-choice'
 import type { LogitsKernels } from './logits-encoding'
-import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { type Epilogue, type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
 import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
 import { rowStride } from './workspace'
@@ -68,13 +68,16 @@ export class TailProgram {
     const add = async (name: string, kernel: Promise<Kernel>) => {
       kernels.set(name, await kernel)
     }
-    const linear = (columns: number, epilogue: Activation | 'none' | undefined) => {
+    const linear = (columns: number, epilogue: Epilogue | undefined, normed = false) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      return add(`linear ${columns} ${epilogue}`, pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+      const options = { variant, dtype, unaligned, epilogue, normed }
+      return add(`linear ${columns} ${epilogue}`, pipelines.matmul(options))
     }
     const sum = (epilogue: Activation | 'none') => add(`sum ${epilogue}`, pipelines.sum(epilogue))
-    const whole =
-      matmul.kind === 'tile' ? sum : (epilogue: Activation | 'none') => linear(hiddenSize, epilogue)
+    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
+    const added = fused ? 'residual' : undefined
+    const whole = (epilogue: Activation | 'none') =>
+      matmul.kind === 'tile' ? sum(epilogue) : linear(hiddenSize, epilogue, fused)
     const f16 = shardDtype('embeddings', dtype) === 'f16'
     const input = (kind: RunInput) =>
       kind === 'tokens'
@@ -82,12 +85,14 @@ export class TailProgram {
         : add(`unpack ${kind}`, pipelines.unpack(kind === 'f16'))
     const ofLayers = () => [
       add('attention', pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached)),
-      add('attention combine', pipelines.attentionCombine(attention.headSize)),
-      linear(hiddenSize, undefined),
-      linear(mlp.innerSize, undefined),
+      ...(attentionVariant.kind === 'split'
+        ? [add('attention combine', pipelines.attentionCombine(attention.headSize))]
+        : []),
+      linear(hiddenSize, added),
+      linear(mlp.innerSize, added),
       whole('none'),
       whole(mlp.activation),
-      add('pool', pipelines.pool()),
+      add('pool', pipelines.pool(selected.norm)),
     ]
     await Promise.all([
       ...inputs.map(input),
@@ -101,7 +106,7 @@ export class TailProgram {
       }
       return kernel
     }
-    return { matmul, attentionVariant, get }
+    return { matmul, fused, attentionVariant, get }
   }
 
   /** Compiles the kernels of `lm_head` for so many rows. */
