@@ -186,25 +186,27 @@ export class Proof {
     await this.#compare(unit, canary, [span], signal)
   }
 
-  /** All rows but the last at once, and the last one behind them. */
+  /** The last row behind all others as a single token, and the last two together: attention on a cache has a kernel for each. */
   async #steps(k: number, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
     const { manifest } = this.host
     const rows = canaryRows(manifest)
-    const cache = this.host.cache(k, k + 1)
-    try {
-      await cache.reserve(rows)
-      const step = (past: number, end: number): RunSpan => ({
-        lengths: [end - past],
-        input: inputRows(canary, manifest, past, end),
-        from: k,
-        to: k + 1,
-        final: false,
-        cached: cache.sequences([0], [past]),
-        forced,
-      })
-      await this.#compare(`layer.${k}`, canary, [step(0, rows - 1), step(rows - 1, rows)], signal)
-    } finally {
-      cache.destroy()
+    for (const past of [rows - 1, rows - 2].filter((some) => some > 0)) {
+      const cache = this.host.cache(k, k + 1)
+      try {
+        await cache.reserve(rows)
+        const step = (from: number, end: number): RunSpan => ({
+          lengths: [end - from],
+          input: inputRows(canary, manifest, from, end),
+          from: k,
+          to: k + 1,
+          final: false,
+          cached: cache.sequences([0], [from]),
+          forced,
+        })
+        await this.#compare(`layer.${k}`, canary, [step(0, past), step(past, rows)], signal)
+      } finally {
+        cache.destroy()
+      }
     }
   }
 
