@@ -33,6 +33,8 @@ type Trial = (selection: Selection) => Promise<Error | undefined>
  */
 export class Proof {
   readonly #proved = new Set<string>()
+  /** Kernels all of whose variants in use are proved, with the exclusions of that time. */
+  readonly #settled = new Map<string, number>()
 
   constructor(private readonly host: ProofHost) {}
 
@@ -155,11 +157,15 @@ export class Proof {
   /** @param kind tells kernels apart that have the same variants */
   async #proveInUse(role: Role, most: number, selection: Selection, trial: Trial, kind = ''): Promise<void> {
     const { choice } = this.host
+    if (this.#settled.get(kind + role) === choice.exclusions) {
+      return
+    }
     const name = (variant: Selection[Role]) => `${kind}${role} ${variantName(role, variant)}`
     this.#proved.add(name(selection[role]))
     for (;;) {
       const variant = choice.inUse(role, most).find((used) => !this.#proved.has(name(used)))
       if (variant === undefined) {
+        this.#settled.set(kind + role, choice.exclusions)
         return
       }
       if ((await trial({ ...selection, [role]: variant })) === undefined) {

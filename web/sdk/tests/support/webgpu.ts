@@ -14,8 +14,8 @@ export function installWebGpu(): void {
  * A device that `destroyDevices` destroys; Dawn keeps the process alive otherwise. With WebGPU's default limits, and with what the engine
  * asks for where the tests run a second time (`vitest.config.ts`).
  */
-export async function openDevice(): Promise<GPUDevice> {
-  if (process.env.SPLITCOMPUTE_LIMITS === 'offered') {
+export async function openDevice(limits = process.env.SPLITCOMPUTE_LIMITS): Promise<GPUDevice> {
+  if (limits === 'offered') {
     return openBestDevice()
   }
   const adapter = await navigator.gpu.requestAdapter()
