@@ -1,6 +1,6 @@
 import type { Dtype } from '../client/manifest'
 import { storedColumns } from '../shards/unit-layout'
-import type { Grid } from './recording'
+import { f32Bits, type Grid } from './recording'
 import { type MatmulVariant, sliceCount } from './variants'
 import { rowStride } from './workspace'
 
@@ -23,11 +23,13 @@ export interface MatmulShape {
   readonly firstColumn: number
   /** Most slices of the inner dimension. */
   readonly mostSlices: number
+  /** Of the LayerNorm that the input passes first, where the matmul has one. */
+  readonly epsilon?: number
 }
 
 /** What a matmul of this shape is dispatched with. */
 export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: MatmulShape): MatmulDispatch {
-  const { rows, columns, out, outputStride, firstColumn, mostSlices } = shape
+  const { rows, columns, out, outputStride, firstColumn, mostSlices, epsilon } = shape
   const stored = storedColumns(columns, dtype)
   // A step is eight columns: two vec4s in f32, else one element of the binding. Unaligned f32 rows are addressed in words.
   const f32Stride = stored % 4 === 0 ? stored / 4 : stored
@@ -37,9 +39,11 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
   let slices = 1
   let grid: Grid
   switch (matmul.kind) {
-    case 'row':
-      grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), rows]
+    case 'row': {
+      const ofTeam = epsilon === undefined ? matmul.columns : matmul.normedColumns
+      grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam)), rows]
       break
+    }
     case 'plain':
       grid = [Math.ceil(out / 64), matmul.rows === 1 ? rows : Math.ceil(rows / 16)]
       break
@@ -55,5 +59,6 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
     }
   }
   const strides = [weightStride, rowStride(columns) / 4, outputStride]
-  return { constants: [rows, out, steps, ...strides, sliceSteps, firstColumn], grid, slices }
+  const norm = [columns, f32Bits(epsilon ?? 0)]
+  return { constants: [rows, out, steps, ...strides, sliceSteps, firstColumn, ...norm], grid, slices }
 }

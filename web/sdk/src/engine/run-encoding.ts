@@ -2,7 +2,7 @@ import type { Activation, Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
 import { matmulDispatch } from './matmul-dispatch'
-import type { Kernel } from './pipelines'
+import type { Epilogue, Kernel } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
@@ -36,25 +36,23 @@ export interface RunTarget {
   readonly sliceLayers: number
 }
 
-/** Every kernel that runs of one shape take. */
+/** The kernels that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
+  /** Whether matmuls normalise what they read and add to the residual stream: a single row needs no dispatches of their own for that. */
+  readonly fused: boolean
   readonly attentionVariant: AttentionVariant
-  readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
-  readonly sum: (epilogue: Activation | 'none') => Kernel
-  readonly attention: Kernel
-  readonly attentionCombine: Kernel
-  readonly residualNorm: Kernel
-  readonly embedding: Kernel
-  readonly unpackF16: Kernel
-  readonly unpackF32: Kernel
-  readonly pool: Kernel
+  /** @throws Error for one that was not compiled */
+  readonly get: (name: string) => Kernel
 }
 
 interface Linear {
+  readonly name: string
   readonly weight: GPUBufferBinding
   readonly scales: GPUBufferBinding | undefined
   readonly bias: GPUBufferBinding
+  /** Weight and bias of the LayerNorm that the input passes first, or nothing. */
+  readonly norm: readonly GPUBufferBinding[]
   readonly in: number
   readonly out: number
 }
@@ -99,7 +97,7 @@ export class RunEncoding {
       this.#unpack(input)
     }
     const { layer } = this.program.manifest
-    if (this.#post) {
+    if (this.#post || (this.kernels.fused && from < to)) {
       return
     }
     if (from < to) {
@@ -113,6 +111,10 @@ export class RunEncoding {
     const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
     const name = `layer.${k}`
+    if (this.kernels.fused) {
+      this.#fusedLayer(k)
+      return
+    }
     const input = this.#post ? workspace.hidden : workspace.normed
     const h = this.#h
     this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
@@ -134,23 +136,52 @@ export class RunEncoding {
     }
   }
 
-  /** The final LayerNorm of a model whose layers end with one of their own. */
+  /** Five dispatches, on the residual stream alone. */
+  #fusedLayer(k: number): void {
+    const { attention, mlp } = this.program.manifest.layer
+    const { hidden, qkv, attended, inner } = this.target.workspace
+    const name = `layer.${k}`
+    const h = this.#h
+    const linear = (
+      weight: string,
+      out: number,
+      columns: number,
+      input: GPUBuffer,
+      output: GPUBuffer,
+      epilogue: Epilogue,
+      norm?: string,
+    ) => {
+      const weights = this.#weights(name, weight, out, columns, norm)
+      const kernel = this.kernels.get(`linear ${columns} ${epilogue}`)
+      this.#matmul(`${name}.${weight}`, kernel, weights, input, output)
+    }
+    linear('attention.qkv', 3 * h, h, hidden, qkv, 'none', 'attention.norm')
+    this.#attend(k, attention.scales[k] ?? Number.NaN)
+    linear('attention.out', h, h, attended, hidden, 'residual')
+    linear('mlp.up', mlp.innerSize, h, hidden, inner, mlp.activation, 'mlp.norm')
+    linear('mlp.down', h, mlp.innerSize, inner, hidden, 'residual')
+  }
+
+  /** The final LayerNorm where no layer's end has computed it. */
   end(): void {
     const { final } = this.program.manifest
-    if (this.#post && this.#finalNorm && final !== undefined) {
+    const { fused } = this.kernels
+    const { from, to } = this.span
+    if ((this.#post || (fused && from < to)) && this.#finalNorm && final !== undefined) {
       this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
 
   pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
     const { kernels, target } = this
-    const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
-    const group = this.program.groups.create(kernels.pool, target.uniforms, [
+    const constants = [this.#h, rowStride(this.#h) / 4, firstSequence, POOLING_KINDS[kind], Number(normalize)]
+    const kernel = kernels.get('pool')
+    const group = this.program.groups.create(kernel, target.uniforms, [
       target.workspace.sequences,
       this.output,
       results,
     ])
-    this.recording.add(kernels.pool, group, constants, [this.span.lengths.length])
+    this.recording.add(kernel, group, constants, [this.span.lengths.length])
   }
 
   get #finalNorm(): boolean {
@@ -216,7 +247,7 @@ export class RunEncoding {
     for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
       this.#add(
         `embeddings.${i}`,
-        this.kernels.embedding,
+        this.kernels.get('embedding'),
         () => [workspace.ids, binding, positions, types, workspace.hidden],
         [this.#h, firstRow, rows, rowStride(this.#h)],
         [this.#rows],
@@ -236,14 +267,15 @@ export class RunEncoding {
     this.#device.queue.writeBuffer(workspace.message, 0, padded)
     this.#add(
       'unpack',
-      hidden.dtype === 'f16' ? this.kernels.unpackF16 : this.kernels.unpackF32,
+      this.kernels.get(`unpack ${hidden.dtype}`),
       () => [workspace.message, workspace.hidden],
       [this.#h, rowStride(this.#h)],
       [this.#rows],
     )
   }
 
-  #weights(unitName: string, name: string, out: number, columns: number): Linear & { name: string } {
+  /** @param norm of the input, where its LayerNorm is the matmul's own */
+  #weights(unitName: string, name: string, out: number, columns: number, norm?: string): Linear {
     const unit = this.target.unit(unitName)
     const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
     return {
@@ -251,6 +283,7 @@ export class RunEncoding {
       weight: unit.tensor(`${name}.weight`),
       scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
       bias: unit.tensor(`${name}.bias`),
+      norm: norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)],
       in: columns,
       out,
     }
@@ -270,7 +303,7 @@ export class RunEncoding {
     const weight = unit.tensor(`${name}.weight`)
     this.#add(
       `${unitName}.${name} ${before} ${slices > 0}`,
-      this.kernels.residualNorm,
+      this.kernels.get('residual norm'),
       () => [
         workspace.partials,
         bias ?? weight,
@@ -296,7 +329,7 @@ export class RunEncoding {
     const cache = span.cached === undefined ? [] : [span.cached.layer(k)]
     this.#add(
       `${span.cached?.key(k) ?? ''}attention`,
-      kernels.attention,
+      kernels.get('attention'),
       () => [
         workspace.blocks,
         workspace.qkv,
@@ -310,7 +343,7 @@ export class RunEncoding {
     if (splits > 1) {
       this.#add(
         'attention combine',
-        kernels.attentionCombine,
+        kernels.get('attention combine'),
         () => [workspace.blocks, workspace.partials, workspace.attended],
         constants,
         [this.#blocks, heads],
@@ -321,7 +354,7 @@ export class RunEncoding {
   /** output = epilogue(input x weight^T + bias) */
   #linear(
     unit: string,
-    weights: Linear & { name: string },
+    weights: Linear,
     input: GPUBuffer,
     output: GPUBuffer,
     epilogue: Activation | 'none',
@@ -329,14 +362,14 @@ export class RunEncoding {
     const { workspace } = this.target
     const key = `${unit}.${weights.name}`
     if (this.kernels.matmul.kind !== 'tile') {
-      this.#matmul(key, this.kernels.linear(weights.in, epilogue), weights, input, output)
+      this.#matmul(key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
       return
     }
     const slices = this.#project(key, weights, input)
     const stride = rowStride(weights.out) / 4
     this.#add(
       `${key} sum`,
-      this.kernels.sum(epilogue),
+      this.kernels.get(`sum ${epilogue}`),
       () => [workspace.partials, weights.bias, output],
       [this.#rows, weights.out, slices, stride],
       [Math.ceil(stride / 64), this.#rows],
@@ -345,12 +378,12 @@ export class RunEncoding {
 
   /** @returns how many slices of sums lie in `partials` */
   #project(key: string, weights: Linear, input: GPUBuffer): number {
-    const kernel = this.kernels.linear(weights.in, undefined)
+    const kernel = this.kernels.get(`linear ${weights.in} undefined`)
     return this.#matmul(`${key} slices`, kernel, weights, input, this.target.workspace.partials)
   }
 
   #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { weight, scales, bias, in: columns, out } = weights
+    const { weight, scales, bias, norm, in: columns, out } = weights
     const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, this.program.dtype, {
       rows: this.#rows,
       columns,
@@ -358,9 +391,10 @@ export class RunEncoding {
       outputStride: rowStride(out),
       firstColumn: 0,
       mostSlices: Number.POSITIVE_INFINITY,
+      ...(norm.length > 0 ? { epsilon: this.program.manifest.layer.norm.epsilon } : {}),
     })
     const scaled = scales === undefined ? [] : [scales]
-    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled], constants, grid)
+    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled, ...norm], constants, grid)
     return slices
   }
 

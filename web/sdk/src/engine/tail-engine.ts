@@ -10,7 +10,7 @@ import { Proof } from './proof'
 import { ResultMemory } from './result-memory'
 import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
 import { type CopiedRows, TailSession } from './session'
-import { TailProgram, uniformBytes } from './tail-program'
+import { type RunShape, TailProgram, uniformBytes } from './tail-program'
 import { UnitBuffers } from './unit-buffers'
 import type { ForcedVariants } from './variants'
 import { allocateWorkspace, type Workspace, workspaceBytes, workspaceTokens } from './workspace'
@@ -92,7 +92,8 @@ export class TailEngine {
   /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */
   async compile(): Promise<void> {
     for (const rows of COMPILED_ROWS) {
-      await this.#program.kernels(rows, rows)
+      const inputs = ['f16', 'f32', 'tokens'] as const
+      await this.#program.kernels({ rows, longest: rows, inputs, layers: true, cached: false })
     }
   }
 
@@ -235,9 +236,7 @@ export class TailEngine {
       const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
       const kernels: RunKernels[] = []
       for (const span of spans) {
-        const { lengths, cached, forced } = span
-        const longest = Math.max(...lengths)
-        kernels.push(await this.#program.kernels(tokensOf(span), longest, cached !== undefined, forced))
+        kernels.push(await this.#program.kernels(shapeOf(span)))
       }
       const buffers = await this.#results.take(size)
       const errors = this.#validated(() => {
@@ -426,6 +425,18 @@ export class TailEngine {
       buffer.destroy()
     }
     this.#workspace = undefined
+  }
+}
+
+function shapeOf(span: RunSpan): RunShape {
+  const { lengths, input, from, to, cached, forced } = span
+  return {
+    rows: tokensOf(span),
+    longest: Math.max(...lengths),
+    inputs: [input instanceof Int32Array ? 'tokens' : input.dtype],
+    layers: from < to,
+    cached: cached !== undefined,
+    ...(forced === undefined ? {} : { forced }),
   }
 }
 

@@ -3,7 +3,7 @@ import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
 import { KernelChoice } from './kernel-choice'
 import type { LogitsKernels } from './logits-encoding'
-import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { type Epilogue, type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
 import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
 import { rowStride } from './workspace'
@@ -11,6 +11,23 @@ import { rowStride } from './workspace'
 /** Dispatches of a layer at most, and those around the layers when the tables are whole. */
 const LAYER_DISPATCHES = 10
 const OTHER_DISPATCHES = 64
+
+/** What a run begins with: token ids, or rows in a dtype. */
+export type RunInput = 'tokens' | 'f16' | 'f32'
+
+/** What decides the kernels of a run. */
+export interface RunShape {
+  readonly rows: number
+  /** Tokens of the longest sequence. */
+  readonly longest: number
+  readonly inputs: readonly RunInput[]
+  /** Whether there are layers to run. The canaries of embeddings and final LayerNorm do without, and without their kernels. */
+  readonly layers: boolean
+  /** Whether the sequences go on from a cache. */
+  readonly cached: boolean
+  /** Variants to take instead of those that the shape asks for. */
+  readonly forced?: ForcedVariants
+}
 
 /** What the manifest's description of a model comes to as dispatches. */
 export class TailProgram {
@@ -38,18 +55,8 @@ export class TailProgram {
     return pooling === 'none' ? rowStride(this.manifest.hiddenSize) : this.manifest.hiddenSize
   }
 
-  /**
-   * Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens.
-   *
-   * @param cached whether the sequences go on from a cache
-   * @param forced variants to take instead of those that the shape asks for
-   */
-  async kernels(
-    rows: number,
-    longest: number,
-    cached = false,
-    forced: ForcedVariants = {},
-  ): Promise<RunKernels> {
+  /** Compiles the kernels that runs of a shape take, and no others: one may be waited for. */
+  async kernels({ rows, longest, inputs, layers, cached, forced = {} }: RunShape): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
@@ -57,46 +64,49 @@ export class TailProgram {
     const variant = selected.matmul
     const matmul: MatmulVariant = MATMULS[variant]
     const attentionVariant = cached && longest === 1 ? selected.decode : selected.attention
-    const linears = new Map<string, Kernel>()
-    const sums = new Map<string, Kernel>()
-    const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
+    const kernels = new Map<string, Kernel>()
+    const add = async (name: string, kernel: Promise<Kernel>) => {
+      kernels.set(name, await kernel)
+    }
+    const linear = (columns: number, epilogue: Epilogue | undefined, normed = false) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      linears.set(`${columns} ${epilogue}`, await pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+      const options = { variant, dtype, unaligned, epilogue, normed }
+      return add(`linear ${columns} ${epilogue}`, pipelines.matmul(options))
     }
-    const sum = async (epilogue: Activation | 'none') => {
-      sums.set(epilogue, await pipelines.sum(epilogue))
-    }
-    const whole =
-      matmul.kind === 'tile'
-        ? [sum('none'), sum(mlp.activation)]
-        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
+    const sum = (epilogue: Activation | 'none') => add(`sum ${epilogue}`, pipelines.sum(epilogue))
+    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
+    const added = fused ? 'residual' : undefined
+    const whole = (epilogue: Activation | 'none') =>
+      matmul.kind === 'tile' ? sum(epilogue) : linear(hiddenSize, epilogue, fused)
     const f16 = shardDtype('embeddings', dtype) === 'f16'
-    const [attentionKernel, attentionCombine, residualNorm, embedding, unpackF16, unpackF32, pool] =
-      await Promise.all([
-        pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached),
-        pipelines.attentionCombine(attention.headSize),
-        pipelines.residualNorm(norm.order === 'post', selected.norm),
-        pipelines.embedding(f16, embeddings.types !== undefined),
-        pipelines.unpack(true),
-        pipelines.unpack(false),
-        pipelines.pool(),
-        linear(hiddenSize, undefined),
-        linear(mlp.innerSize, undefined),
-        ...whole,
-      ])
-    return {
-      matmul,
-      attentionVariant,
-      linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
-      sum: (epilogue) => found(sums, epilogue),
-      attention: attentionKernel,
-      attentionCombine,
-      residualNorm,
-      embedding,
-      unpackF16,
-      unpackF32,
-      pool,
+    const input = (kind: RunInput) =>
+      kind === 'tokens'
+        ? add('embedding', pipelines.embedding(f16, embeddings.types !== undefined))
+        : add(`unpack ${kind}`, pipelines.unpack(kind === 'f16'))
+    const ofLayers = () => [
+      add('attention', pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached)),
+      ...(attentionVariant.kind === 'split'
+        ? [add('attention combine', pipelines.attentionCombine(attention.headSize))]
+        : []),
+      linear(hiddenSize, added),
+      linear(mlp.innerSize, added),
+      whole('none'),
+      whole(mlp.activation),
+      add('pool', pipelines.pool(selected.norm)),
+    ]
+    await Promise.all([
+      ...inputs.map(input),
+      add('residual norm', pipelines.residualNorm(norm.order === 'post', selected.norm)),
+      ...(layers ? ofLayers() : []),
+    ])
+    const get = (name: string) => {
+      const kernel = kernels.get(name)
+      if (kernel === undefined) {
+        throw new Error(`No kernel was compiled for ${name}.`)
+      }
+      return kernel
     }
+    return { matmul, fused, attentionVariant, get }
   }
 
   /** Compiles the kernels of `lm_head` for so many rows. */
@@ -126,14 +136,6 @@ export class TailProgram {
     encoding.end()
     return encoding
   }
-}
-
-function found(kernels: ReadonlyMap<string, Kernel>, key: string): Kernel {
-  const kernel = kernels.get(key)
-  if (kernel === undefined) {
-    throw new Error(`No kernel was compiled for ${key}.`)
-  }
-  return kernel
 }
 
 /** Bytes of uniforms for so many dispatches. */

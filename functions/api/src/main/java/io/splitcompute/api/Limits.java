@@ -25,4 +25,17 @@ public record Limits(
       throw new IllegalArgumentException("splitcompute.limits must all be at least 1");
     }
   }
+
+  /**
+   * Refuses, before any work, what would not fit a response.
+   *
+   * @param bytes of the response's body, at most
+   * @throws ProblemException invalid-request if they are too many
+   */
+  public void requireResponse(long bytes) {
+    if (bytes > maxResponseBytes) {
+      throw ProblemException.invalid(
+          "input", "The answer would be larger than a response may be; send fewer inputs at once");
+    }
+  }
 }

@@ -39,6 +39,11 @@ public enum ProblemType {
     return BASE + slug;
   }
 
+  /** The kind as OpenAI's API names kinds: {@code model-not-found} is {@code model_not_found}. */
+  String code() {
+    return slug.replace('-', '_');
+  }
+
   public HttpStatus status() {
     return status;
   }

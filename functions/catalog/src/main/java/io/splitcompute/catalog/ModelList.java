@@ -1,5 +1,6 @@
 package io.splitcompute.catalog;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.micronaut.serde.annotation.Serdeable;
 import java.util.List;
 
@@ -10,4 +11,5 @@ import java.util.List;
  * @param data the models, by name
  */
 @Serdeable
+@JsonInclude(JsonInclude.Include.ALWAYS)
 public record ModelList(String object, List<ModelObject> data) {}

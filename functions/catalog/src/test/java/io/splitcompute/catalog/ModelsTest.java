@@ -47,6 +47,16 @@ final class ModelsTest {
   }
 
   @Test
+  void shouldListNoModelsAsAnEmptyList(@TempDir Path empty) throws Exception {
+    try (RunningCatalog none =
+        RunningCatalog.start(empty, Map.of("splitcompute.models", "not-published-yet"))) {
+      JsonNode list = RunningCatalog.json(none.get("/v1/models"));
+
+      assertTrue(list.path("data").isArray() && list.path("data").isEmpty(), list.toString());
+    }
+  }
+
+  @Test
   void shouldTellWhatASplitNeedsToKnow() throws Exception {
     JsonNode model = RunningCatalog.json(catalog.get("/v1/models/gpt2-plain"));
 
@@ -95,7 +105,9 @@ final class ModelsTest {
 
     assertEquals(404, response.statusCode());
     assertEquals("application/problem+json", RunningCatalog.type(response));
-    assertTrue(RunningCatalog.json(response).path("type").asText().endsWith("-found"));
+    JsonNode problem = RunningCatalog.json(response);
+    assertTrue(problem.path("type").asText().endsWith("-found"));
+    assertEquals(problem.path("detail"), problem.path("error").path("message"));
   }
 
   @Test

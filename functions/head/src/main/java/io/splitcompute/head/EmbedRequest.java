@@ -1,13 +1,10 @@
 package io.splitcompute.head;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import io.splitcompute.api.JsonBody;
 import io.splitcompute.api.Limits;
 import io.splitcompute.api.ProblemException;
 import io.splitcompute.head.message.HiddenDtype;
 import io.splitcompute.weights.Manifest;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -30,15 +27,6 @@ record EmbedRequest(
     Optional<PoolingChoice> pooling,
     Optional<Boolean> normalize,
     HiddenDtype dtype) {
-
-  /** Texts or sequences of token ids. */
-  sealed interface Input {}
-
-  /** Texts, at least one. */
-  record Texts(List<String> texts) implements Input {}
-
-  /** Sequences of token ids, at least one, none empty. */
-  record Tokens(List<int[]> sequences) implements Input {}
 
   /** A way to pool, or {@link Optional#empty()} within for none. */
   record PoolingChoice(Optional<Manifest.Pooling.Kind> kind) {}
@@ -63,65 +51,10 @@ record EmbedRequest(
     JsonBody body = JsonBody.parse(bytes, MEMBERS);
     return new EmbedRequest(
         body.requiredText("model"),
-        input(body.required("input"), limits),
+        Input.parse(body.required("input"), limits),
         body.count("cut"),
         body.choice("pooling", POOLINGS),
         body.bool("normalize"),
         body.choice("dtype", DTYPES).orElse(HiddenDtype.F16));
-  }
-
-  private static Input input(JsonNode input, Limits limits) {
-    if (input.isTextual()) {
-      return new Texts(List.of(input.textValue()));
-    }
-    if (!input.isArray() || input.isEmpty()) {
-      throw invalid("must be a text, a list of texts or a list of lists of token ids, not empty");
-    }
-    if (input.size() > limits.maxInputs()) {
-      throw invalid(
-          "has " + input.size() + " inputs, at most " + limits.maxInputs() + " are allowed");
-    }
-    return input.get(0).isTextual() ? texts(input) : tokens(input);
-  }
-
-  private static Texts texts(JsonNode input) {
-    List<String> texts = new ArrayList<>();
-    for (JsonNode text : input) {
-      if (!text.isTextual()) {
-        throw invalid("mixes texts with something else at index " + texts.size());
-      }
-      texts.add(text.textValue());
-    }
-    return new Texts(List.copyOf(texts));
-  }
-
-  private static Tokens tokens(JsonNode input) {
-    List<int[]> sequences = new ArrayList<>();
-    for (JsonNode sequence : input) {
-      if (!sequence.isArray()) {
-        throw invalid(
-            "must be a text, a list of texts or a list of lists of token ids; index "
-                + sequences.size()
-                + " is neither a text nor a list");
-      }
-      if (sequence.isEmpty()) {
-        throw invalid("has no token at index " + sequences.size());
-      }
-      int[] ids = new int[sequence.size()];
-      for (int i = 0; i < ids.length; i++) {
-        JsonNode id = sequence.get(i);
-        if (!id.isIntegralNumber() || !id.canConvertToInt()) {
-          throw invalid(
-              "has something else than a token id in the list at index " + sequences.size());
-        }
-        ids[i] = id.intValue();
-      }
-      sequences.add(ids);
-    }
-    return new Tokens(List.copyOf(sequences));
-  }
-
-  private static ProblemException invalid(String what) {
-    return ProblemException.invalid("input", "The field 'input' " + what);
   }
 }

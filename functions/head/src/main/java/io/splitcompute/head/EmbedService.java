@@ -29,9 +29,6 @@ import org.jspecify.annotations.Nullable;
 @Singleton
 final class EmbedService {
 
-  /** Most bytes of one number in JSON, its comma included. */
-  private static final int JSON_BYTES_A_NUMBER = 16;
-
   /** What cut 0 runs. */
   private static final HeadRun NOTHING = new HeadRun(new float[0], 0, 0);
 
@@ -91,9 +88,10 @@ final class EmbedService {
     }
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     if (finished) {
-      refuseIfTooLarge((long) batch.lengths().length * manifest.hiddenSize() * JSON_BYTES_A_NUMBER);
+      limits.requireResponse(
+          (long) batch.lengths().length * manifest.hiddenSize() * Vectors.JSON_BYTES_A_NUMBER);
     } else if (bucket.isEmpty()) {
-      refuseIfTooLarge(
+      limits.requireResponse(
           (long) batch.tokens().length * manifest.hiddenSize() * request.dtype().bytes());
     }
     CompletableFuture<HeadRun> run =
@@ -119,7 +117,7 @@ final class EmbedService {
             manifest.model().value(),
             head.revision(),
             manifest.layers(),
-            Vectors.of(run.hidden(), manifest.hiddenSize(), normalize),
+            Vectors.of(run.hidden(), manifest.hiddenSize(), manifest.hiddenSize(), normalize),
             batch.lengths(),
             new EmbedResponse.Ledger(ledger(manifest.layers(), batch, run))));
   }
@@ -149,20 +147,9 @@ final class EmbedService {
       return new EmbedAnswer.Message(message);
     }
     if (bucket.isEmpty()) {
-      throw tooLarge();
+      limits.requireResponse(message.length);
     }
     return new EmbedAnswer.Elsewhere(bucket.get().put(message), !accepted.namesLocation());
-  }
-
-  private void refuseIfTooLarge(long bytes) {
-    if (bytes > limits.maxResponseBytes()) {
-      throw tooLarge();
-    }
-  }
-
-  private static ProblemException tooLarge() {
-    return ProblemException.invalid(
-        "input", "The answer would be larger than a response may be; send fewer inputs at once");
   }
 
   private String written(CloudLedger ledger) {

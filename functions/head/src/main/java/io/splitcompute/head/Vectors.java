@@ -3,18 +3,22 @@ package io.splitcompute.head;
 /** Embeddings as they are answered. */
 final class Vectors {
 
+  /** Most bytes of one number in JSON, its comma included. */
+  static final int JSON_BYTES_A_NUMBER = 16;
+
   private Vectors() {}
 
   /**
    * @param pooled {@code [batch, hiddenSize]}
-   * @param normalize whether to divide each by its L2 norm; a vector of zeros stays as it is
-   * @return {@code [batch][hiddenSize]}
+   * @param dimensions how many of a vector's first elements are taken, at most {@code hiddenSize}
+   * @param normalize whether to divide what is taken by its L2 norm; zeros stay as they are
+   * @return {@code [batch][dimensions]}
    */
-  static float[][] of(float[] pooled, int hiddenSize, boolean normalize) {
-    float[][] vectors = new float[pooled.length / hiddenSize][hiddenSize];
+  static float[][] of(float[] pooled, int hiddenSize, int dimensions, boolean normalize) {
+    float[][] vectors = new float[pooled.length / hiddenSize][dimensions];
     for (int i = 0; i < vectors.length; i++) {
-      double norm = normalize ? norm(pooled, i * hiddenSize, hiddenSize) : 1;
-      for (int j = 0; j < hiddenSize; j++) {
+      double norm = normalize ? norm(pooled, i * hiddenSize, dimensions) : 1;
+      for (int j = 0; j < dimensions; j++) {
         vectors[i][j] = (float) (pooled[i * hiddenSize + j] / norm);
       }
     }

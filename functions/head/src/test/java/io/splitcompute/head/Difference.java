@@ -10,6 +10,13 @@ final class Difference {
 
   static void assertWithin(double tolerance, float[] expected, float[] actual, String what) {
     assertEquals(expected.length, actual.length, what);
+    double difference = between(expected, actual);
+    // Not a number is not within.
+    assertTrue(difference <= tolerance, what + " differs by " + difference);
+  }
+
+  /** {@code max|a - b| / max|b|}. */
+  static double between(float[] expected, float[] actual) {
     double largest = 0;
     double difference = 0;
     for (int i = 0; i < expected.length; i++) {
@@ -17,6 +24,6 @@ final class Difference {
       double apart = Math.abs((double) expected[i] - actual[i]);
       difference = apart > difference || Double.isNaN(apart) ? apart : difference;
     }
-    assertTrue(difference / largest <= tolerance, what + " differs by " + difference / largest);
+    return difference / largest;
   }
 }

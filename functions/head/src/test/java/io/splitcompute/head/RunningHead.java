@@ -72,6 +72,15 @@ final class RunningHead implements AutoCloseable {
     return send(request.build());
   }
 
+  HttpResponse<byte[]> post(String path, Map<String, ?> body) throws IOException {
+    return send(
+        HttpRequest.newBuilder(URI.create(server.getURI() + path))
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofByteArray(JSON.writeValueAsBytes(body)))
+            .build());
+  }
+
   HttpResponse<byte[]> send(String method, String path, String... headers) throws IOException {
     HttpRequest.Builder request =
         HttpRequest.newBuilder(URI.create(server.getURI() + path))

@@ -1,11 +1,14 @@
 package io.splitcompute.head;
 
 import io.splitcompute.weights.ModelName;
-import io.splitcompute.weights.checkpoint.Checkpoint;
+import io.splitcompute.weights.checkpoint.ModelCheckpoint;
 import io.splitcompute.weights.shard.ShardDType;
 import io.splitcompute.weights.shard.Sharder;
 import io.splitcompute.weights.store.FolderStore;
 import java.io.IOException;
+import java.net.JarURLConnection;
+import java.net.URI;
+import java.net.URL;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -20,14 +23,22 @@ final class ShardedFixtures {
   /** The store's folder, the models being in it. */
   static Path with(String... models) throws IOException {
     for (String model : models) {
-      Path checkpoint = model.equals("bookworm") ? BOOKWORM : Fixture.FOLDER.resolve(model);
       new Sharder(new FolderStore(STORE))
           .shard(
-              Checkpoint.open(checkpoint),
+              ModelCheckpoint.open(checkpoint(model)),
               new ModelName(model),
               List.of(ShardDType.F32),
               (unit, done, all) -> {});
     }
     return STORE;
+  }
+
+  private static Path checkpoint(String model) throws IOException {
+    URL onnx = ShardedFixtures.class.getResource("/" + model + ".onnx");
+    if (onnx != null) {
+      return Path.of(
+          URI.create(((JarURLConnection) onnx.openConnection()).getJarFileURL().toString()));
+    }
+    return model.equals("bookworm") ? BOOKWORM : Fixture.FOLDER.resolve(model);
   }
 }

@@ -62,11 +62,13 @@ public final class LocalCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "NAME|FOLDER",
+      paramLabel = "NAME|FOLDER|JAR",
       defaultValue = BundledModel.NAME,
       description = {
         "A model to serve; may be repeated (default: ${DEFAULT-VALUE}, which is built in).",
-        "A folder in Hugging Face layout is sharded and published under the folder's name."
+        "all-minilm-l6-v2 lies beside this program, in models/.",
+        "A folder in Hugging Face layout is sharded and published under the folder's name,",
+        "a jar dev.langchain4j:langchain4j-embeddings-* under its model's."
       })
   private List<String> models = List.of(BundledModel.NAME);
 

@@ -1,7 +1,7 @@
 package io.splitcompute.local;
 
 import io.splitcompute.weights.ModelName;
-import io.splitcompute.weights.checkpoint.Checkpoint;
+import io.splitcompute.weights.checkpoint.ModelCheckpoint;
 import io.splitcompute.weights.shard.ShardDType;
 import io.splitcompute.weights.shard.Sharder;
 import io.splitcompute.weights.store.FolderStore;
@@ -9,9 +9,11 @@ import io.splitcompute.weights.store.Publisher;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** Shards and publishes the models that the local cloud was started with. */
@@ -37,16 +39,16 @@ final class LocalModels {
   /**
    * Makes models available, in every dtype that the sharder knows.
    *
-   * @param models names of bundled models or folders of checkpoints
+   * @param models names of models that come along, folders of checkpoints or jars
    * @return the names under which they are published
    * @throws IOException if one is neither, is no checkpoint, or two have the same name
    */
   List<String> publish(List<String> models) throws IOException {
     Map<String, Path> checkpoints = new LinkedHashMap<>();
     for (String model : models) {
-      Path folder = checkpoint(model);
-      String name = folder.getFileName().toString();
-      if (checkpoints.putIfAbsent(name, folder) != null) {
+      Path path = checkpoint(model);
+      String name = ModelCheckpoint.open(path).name();
+      if (checkpoints.putIfAbsent(name, path) != null) {
         throw new IOException("two models have the name " + name + "; rename one's folder");
       }
     }
@@ -62,12 +64,23 @@ final class LocalModels {
     if (model.equals(BundledModel.NAME)) {
       return BundledModel.unpack(data.resolve("bundled").resolve(model));
     }
-    Path folder = Path.of(model).toAbsolutePath().normalize();
-    if (!Files.isDirectory(folder) || folder.getFileName() == null) {
-      throw new IOException(
-          "--model " + model + " is neither " + BundledModel.NAME + " nor a folder that is there");
+    Optional<Path> beside = JarModels.find(model);
+    if (beside.isPresent()) {
+      return beside.get();
     }
-    return folder;
+    Path path = Path.of(model).toAbsolutePath().normalize();
+    if (!Files.exists(path) || path.getFileName() == null) {
+      throw new IOException(
+          "--model %s is neither one of %s nor a folder or jar that is there"
+              .formatted(model, known()));
+    }
+    return path;
+  }
+
+  private static List<String> known() throws IOException {
+    List<String> known = new ArrayList<>(List.of(BundledModel.NAME));
+    known.addAll(JarModels.names());
+    return known;
   }
 
   private static ModelName named(String folder) throws IOException {
@@ -80,9 +93,9 @@ final class LocalModels {
   }
 
   /** Shards a checkpoint, unless its files are those that were sharded before. */
-  private void shard(Path folder, ModelName name) throws IOException {
+  private void shard(Path path, ModelName name) throws IOException {
     List<ShardDType> dtypes = List.of(ShardDType.values());
-    String fingerprint = Fingerprint.of(folder, dtypes);
+    String fingerprint = Fingerprint.of(path, dtypes);
     Path remembered = data.resolve("fingerprints").resolve(name.value());
     if (store.manifest(name).isPresent()
         && Files.isRegularFile(remembered)
@@ -90,7 +103,7 @@ final class LocalModels {
       return;
     }
     Files.deleteIfExists(remembered);
-    Checkpoint checkpoint = Checkpoint.open(folder);
+    ModelCheckpoint checkpoint = ModelCheckpoint.open(path);
     say.accept("Sharding " + name + " ...");
     new Sharder(store).shard(checkpoint, name, dtypes, progress(name));
     Files.createDirectories(remembered.getParent());

@@ -1,6 +1,7 @@
 package io.splitcompute.weights.checkpoint;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.safetensors.Tensor;
 import java.io.IOException;
@@ -13,12 +14,13 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A folder in Hugging Face layout: {@code config.json}, the weights in {@code model.safetensors} or
  * in the files of {@code model.safetensors.index.json}, and perhaps a tokenizer.
  */
-public final class Checkpoint {
+public final class Checkpoint implements ModelCheckpoint {
 
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
@@ -116,21 +118,34 @@ public final class Checkpoint {
     return JsonFile.read(folder.resolve(name));
   }
 
-  /**
-   * The bytes of {@code tokenizer.json}, its own padding and truncation switched off: they would
-   * cut texts and add tokens behind the model's back.
-   *
-   * @return empty if the checkpoint has no tokenizer
-   */
+  /** The folder's name. */
+  @Override
+  public String name() {
+    return String.valueOf(folder.toAbsolutePath().normalize().getFileName());
+  }
+
+  @Override
+  public ModelSource model() throws IOException {
+    return ModelFamily.of(this).read(this);
+  }
+
+  @Override
+  public Manifest.Pooling pooling() throws IOException {
+    return SentencePooling.of(this);
+  }
+
+  @Override
+  public @Nullable Integer truncateTokens(int maxTokens) throws IOException {
+    return SentenceLength.of(this, maxTokens);
+  }
+
+  @Override
   public Optional<byte[]> tokenizer() throws IOException {
     Path file = folder.resolve("tokenizer.json");
-    Optional<JsonNode> tokenizer = JsonFile.read(file);
-    if (tokenizer.isEmpty()) {
+    if (!Files.isRegularFile(file)) {
       return Optional.empty();
     }
     return Optional.of(
-        tokenizer.get().hasNonNull("truncation") || tokenizer.get().hasNonNull("padding")
-            ? JsonFile.withNulls(tokenizer.get(), "truncation", "padding")
-            : Files.readAllBytes(file));
+        JsonFile.withoutPaddingAndTruncation(Files.readAllBytes(file), file.toString()));
   }
 }

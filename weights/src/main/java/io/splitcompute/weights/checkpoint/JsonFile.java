@@ -34,24 +34,36 @@ final class JsonFile {
     if (!Files.isRegularFile(file)) {
       return Optional.empty();
     }
+    return Optional.of(parse(Files.readAllBytes(file), file.toString()));
+  }
+
+  private static JsonNode parse(byte[] json, String origin) throws IOException {
     try {
-      JsonNode node = MAPPER.readTree(file.toFile());
+      JsonNode node = MAPPER.readTree(json);
       if (node.isContainerNode()) {
-        return Optional.of(node);
+        return node;
       }
     } catch (JsonProcessingException invalid) {
       throw new InvalidCheckpointException(
-          file + " is not JSON: " + invalid.getOriginalMessage().lines().findFirst().orElse(""));
+          origin + " is not JSON: " + invalid.getOriginalMessage().lines().findFirst().orElse(""));
     }
-    throw new InvalidCheckpointException(file + " is neither a JSON object nor a list");
+    throw new InvalidCheckpointException(origin + " is neither a JSON object nor a list");
   }
 
-  /** The object's JSON, some of its members set to null. */
-  static byte[] withNulls(JsonNode node, String... members) throws IOException {
-    ObjectNode changed = node.deepCopy();
-    for (String member : members) {
-      changed.putNull(member);
+  /**
+   * A {@code tokenizer.json}, its own padding and truncation switched off; the very bytes where
+   * they are off already.
+   *
+   * @param origin for messages
+   */
+  static byte[] withoutPaddingAndTruncation(byte[] tokenizer, String origin) throws IOException {
+    JsonNode node = parse(tokenizer, origin);
+    if (!node.hasNonNull("truncation") && !node.hasNonNull("padding")) {
+      return tokenizer;
     }
+    ObjectNode changed = node.deepCopy();
+    changed.putNull("truncation");
+    changed.putNull("padding");
     return MAPPER.writeValueAsBytes(changed);
   }
 }

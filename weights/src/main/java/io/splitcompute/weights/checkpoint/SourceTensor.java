@@ -52,7 +52,12 @@ public final class SourceTensor {
 
   /** A linear map that the checkpoint stores {@code [in, out]}, as GPT-2's Conv1D does. */
   static SourceTensor transposed(String name, int rows, int columns, Tensor tensor) {
-    return new SourceTensor(name, Role.LINEAR, rows, columns, List.of(tensor), true);
+    return joinedTransposed(name, rows, columns, List.of(tensor));
+  }
+
+  /** A linear map whose rows the checkpoint stores in several tensors, each {@code [in, out]}. */
+  static SourceTensor joinedTransposed(String name, int rows, int columns, List<Tensor> tensors) {
+    return new SourceTensor(name, Role.LINEAR, rows, columns, tensors, true);
   }
 
   /** A vector. */
@@ -122,14 +127,21 @@ public final class SourceTensor {
   }
 
   private void readTransposed(int first, float[] into) {
-    Tensor tensor = tensors.get(0);
-    ByteBuffer bytes = tensor.bytes();
-    int count = into.length / columns;
-    // Along the checkpoint's rows, so that pages are read in order.
-    for (int column = 0; column < columns; column++) {
-      for (int row = 0; row < count; row++) {
-        into[row * columns + column] = element(tensor, bytes, (long) column * rows + first + row);
+    int end = first + into.length / columns;
+    int begin = 0;
+    for (Tensor tensor : tensors) {
+      int own = Math.toIntExact(tensor.elements() / columns);
+      int from = Math.max(first, begin);
+      int to = Math.min(end, begin + own);
+      ByteBuffer bytes = tensor.bytes();
+      // Along the checkpoint's rows, so that pages are read in order.
+      for (int column = 0; column < columns; column++) {
+        for (int row = from; row < to; row++) {
+          into[(row - first) * columns + column] =
+              element(tensor, bytes, (long) column * own + row - begin);
+        }
       }
+      begin += own;
     }
   }
 

@@ -1,8 +1,7 @@
 package io.splitcompute.weights.cli;
 
 import io.splitcompute.weights.ModelName;
-import io.splitcompute.weights.checkpoint.Checkpoint;
-import io.splitcompute.weights.checkpoint.ModelFamily;
+import io.splitcompute.weights.checkpoint.ModelCheckpoint;
 import io.splitcompute.weights.checkpoint.ModelSource;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.StoredObjects;
@@ -47,10 +46,9 @@ final class InspectCommand implements Callable<Integer> {
     return checkpoint.isPresent() ? inspect(checkpoint.get()) : source.use(this::inspect);
   }
 
-  private int inspect(Path folder) throws IOException {
-    Checkpoint checkpoint = Checkpoint.open(folder);
-    ModelSource model = ModelFamily.of(checkpoint).read(checkpoint);
-    print(json ? CheckpointText.json(model) : CheckpointText.table(folder, model));
+  private int inspect(Path path) throws IOException {
+    ModelSource model = ModelCheckpoint.open(path).model();
+    print(json ? CheckpointText.json(model) : CheckpointText.table(path, model));
     return ExitCode.OK;
   }
 

@@ -3,7 +3,7 @@ package io.splitcompute.weights.cli;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.Sha256;
-import io.splitcompute.weights.checkpoint.Checkpoint;
+import io.splitcompute.weights.checkpoint.ModelCheckpoint;
 import io.splitcompute.weights.shard.ShardDType;
 import io.splitcompute.weights.shard.Sharder;
 import io.splitcompute.weights.store.FolderStore;
@@ -42,13 +42,16 @@ final class ShardCommand implements Callable<Integer> {
       names = "--name",
       paramLabel = "NAME",
       converter = ModelNames.class,
-      description = "Name of the model (default: the folder's).")
+      description = "Name of the model (default: the folder's, or the jar's model).")
   private @Nullable ModelName name;
 
   @Parameters(
-      paramLabel = "FOLDER",
-      description = "Checkpoint in Hugging Face layout: config.json and model.safetensors.")
-  private Path folder;
+      paramLabel = "FOLDER|JAR",
+      description = {
+        "Checkpoint in Hugging Face layout: config.json and model.safetensors;",
+        "or a jar dev.langchain4j:langchain4j-embeddings-* with an ONNX file."
+      })
+  private Path source;
 
   @Option(
       names = "--out",
@@ -63,20 +66,20 @@ final class ShardCommand implements Callable<Integer> {
     if (new HashSet<>(asked).size() != asked.size()) {
       throw new ParameterException(spec.commandLine(), "--dtype names one twice");
     }
-    ModelName model = name != null ? name : nameOf(folder);
+    ModelCheckpoint checkpoint = ModelCheckpoint.open(source);
+    ModelName model = name != null ? name : nameOf(checkpoint);
     Manifest manifest;
     try (Bar bar = Bar.ofSteps("Sharding")) {
-      manifest =
-          new Sharder(new FolderStore(out)).shard(Checkpoint.open(folder), model, asked, bar::at);
+      manifest = new Sharder(new FolderStore(out)).shard(checkpoint, model, asked, bar::at);
     }
     spec.commandLine().getOut().println(Summary.of(manifest, Sha256.of(manifest.bytes())));
     return 0;
   }
 
-  private ModelName nameOf(Path folder) {
-    Path name = folder.toAbsolutePath().normalize().getFileName();
+  private ModelName nameOf(ModelCheckpoint checkpoint) {
+    String name = checkpoint.name();
     try {
-      return new ModelName(String.valueOf(name));
+      return new ModelName(name);
     } catch (IllegalArgumentException invalid) {
       throw new ParameterException(
           spec.commandLine(),

@@ -29,10 +29,12 @@ final class SourceOptions {
     T of(WeightStore store, StoredObjects objects) throws IOException;
   }
 
-  /** The folder, if it is a checkpoint and no store. */
+  /** What was given, if it is a checkpoint and no store. */
   Optional<Path> checkpoint() {
     return Optional.ofNullable(folder)
-        .filter(given -> Files.isRegularFile(given.resolve("config.json")));
+        .filter(
+            given ->
+                Files.isRegularFile(given) || Files.isRegularFile(given.resolve("config.json")));
   }
 
   <T> T use(Use<T> use) throws IOException {

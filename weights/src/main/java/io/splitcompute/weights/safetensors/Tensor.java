@@ -21,6 +21,29 @@ public final class Tensor {
     this.bytes = bytes;
   }
 
+  /**
+   * A tensor of another kind of file.
+   *
+   * @param origin the file it is of, for messages
+   * @param bytes its elements, row-major in little-endian order
+   * @throws IllegalArgumentException if they are not as many as the shape says
+   */
+  public static Tensor of(String origin, String name, DType dtype, long[] shape, ByteBuffer bytes) {
+    long expected = dtype.bytes();
+    for (long size : shape) {
+      if (size < 0 || (size > 0 && expected > Long.MAX_VALUE / size)) {
+        throw new IllegalArgumentException(name + " has a shape that none can have");
+      }
+      expected *= size;
+    }
+    if (expected != bytes.remaining()) {
+      throw new IllegalArgumentException(
+          "%s has %d bytes where its shape %s asks for %d"
+              .formatted(name, bytes.remaining(), Arrays.toString(shape), expected));
+    }
+    return new Tensor(origin, name, dtype, shape.clone(), bytes.slice());
+  }
+
   /** The file it is of, for messages. */
   public String origin() {
     return origin;

@@ -4,12 +4,9 @@ import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.Sha256;
 import io.splitcompute.weights.canary.Canaries;
-import io.splitcompute.weights.checkpoint.Checkpoint;
-import io.splitcompute.weights.checkpoint.ModelFamily;
+import io.splitcompute.weights.checkpoint.ModelCheckpoint;
 import io.splitcompute.weights.checkpoint.ModelSource;
 import io.splitcompute.weights.checkpoint.ModelSource.SourceUnit;
-import io.splitcompute.weights.checkpoint.SentenceLength;
-import io.splitcompute.weights.checkpoint.SentencePooling;
 import io.splitcompute.weights.checkpoint.SourceTensor;
 import io.splitcompute.weights.safetensors.DType;
 import io.splitcompute.weights.safetensors.SafetensorsWriter;
@@ -69,10 +66,10 @@ public final class Sharder {
    * @throws IOException if the checkpoint is not valid or a file cannot be written
    */
   public Manifest shard(
-      Checkpoint checkpoint, ModelName model, List<ShardDType> dtypes, Progress progress)
+      ModelCheckpoint checkpoint, ModelName model, List<ShardDType> dtypes, Progress progress)
       throws IOException {
-    ModelSource source = ModelFamily.of(checkpoint).read(checkpoint);
-    Manifest.Pooling pooling = SentencePooling.of(checkpoint);
+    ModelSource source = checkpoint.model();
+    Manifest.Pooling pooling = checkpoint.pooling();
     int all = source.units().size() * dtypes.size() + 1;
     int done = 0;
     Canaries canaries = new Canaries(source);
@@ -103,7 +100,7 @@ public final class Sharder {
             source.hiddenSize(),
             source.vocabularySize(),
             source.maxTokens(),
-            SentenceLength.of(checkpoint, source.maxTokens()),
+            checkpoint.truncateTokens(source.maxTokens()),
             source.embeddings(),
             source.layer(),
             source.finalNorm(),
@@ -132,7 +129,7 @@ public final class Sharder {
     return write(metadata, tensors);
   }
 
-  private Manifest.@Nullable Shard tokenizer(Checkpoint checkpoint) throws IOException {
+  private Manifest.@Nullable Shard tokenizer(ModelCheckpoint checkpoint) throws IOException {
     Optional<byte[]> json = checkpoint.tokenizer();
     if (json.isEmpty()) {
       return null;
