@@ -1,6 +1,6 @@
 import type { Canary, Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { canaryInput, canaryRows, canaryTokens, checkAnswer } from './canary'
+import { canaryInput, canaryRows, canaryTokens, checkAnswer, checkSame } from './canary'
 import { type KernelChoice, type Role, type Selection, variantName } from './kernel-choice'
 import type { KvCache } from './kv-cache'
 import { logitStride } from './logits-memory'
@@ -61,6 +61,10 @@ export class Proof {
       await this.#proveInUse('matmul', mostTokens, selection, trial)
       await this.#proveInUse('attention', manifest.maxTokens, selection, trial)
       await this.#proveInUse('norm', 1, selection, trial)
+      if (manifest.layer.attention.mask === 'causal') {
+        const single: Trial = (forced) => caught(this.#single(unit, canary, selection, forced, signal))
+        await this.#proveInUse('matmul', 1, selection, single, 'single ')
+      }
     }
   }
 
@@ -101,7 +105,7 @@ export class Proof {
     }
   }
 
-  /** Variants with which the canary passes: the plainest ones, or one other than the chosen or the plainest. */
+  /** Variants with which the canary passes: the plainest ones, one other than the chosen or the plainest, or all others. */
   async #search(
     chosen: Selection,
     rows: number,
@@ -114,8 +118,14 @@ export class Proof {
       roles.flatMap((role) =>
         choice.candidates(role, rows).map((variant): Selection => ({ ...around, [role]: variant })),
       )
+    const different = roles.reduce((all, role) => {
+      const other = choice
+        .candidates(role, rows)
+        .find((variant) => variantName(role, variant) !== variantName(role, chosen[role]))
+      return { ...all, [role]: other ?? chosen[role] }
+    }, chosen)
     const tried = new Set([key(chosen)])
-    for (const selection of [plainest, ...others(chosen), ...others(plainest)]) {
+    for (const selection of [plainest, ...others(chosen), different, ...others(plainest)]) {
       if (!tried.has(key(selection)) && this.#allowed(selection, rows, roles)) {
         tried.add(key(selection))
         if ((await trial(selection)) === undefined) {
@@ -161,7 +171,9 @@ export class Proof {
       return
     }
     const name = (variant: Selection[Role]) => `${kind}${role} ${variantName(role, variant)}`
-    this.#proved.add(name(selection[role]))
+    if (kind !== 'single ') {
+      this.#proved.add(name(selection[role]))
+    }
     for (;;) {
       const variant = choice.inUse(role, most).find((used) => !this.#proved.has(name(used)))
       if (variant === undefined) {
@@ -190,6 +202,36 @@ export class Proof {
       forced,
     }
     await this.#compare(unit, canary, [span], signal)
+  }
+
+  /**
+   * The first row alone, which sees no other, against what it was among all: single rows have kernels of their own.
+   *
+   * @param right variants with which the canary passes
+   */
+  async #single(
+    unit: string,
+    canary: Canary,
+    right: Selection,
+    forced: Selection,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { manifest } = this.host
+    const { hiddenSize } = manifest
+    const from = layerOf(unit) ?? manifest.layers
+    const span = (rows: number, selection: Selection): RunSpan => ({
+      lengths: [rows],
+      input: inputRows(canary, manifest, 0, rows),
+      from,
+      to: from + 1,
+      final: false,
+      forced: selection,
+    })
+    const stride = rowStride(hiddenSize)
+    const spans = [span(canaryRows(manifest), right), span(1, forced)]
+    const finish = (_: unknown, __: unknown, to: number) => [{ from: 0, rows: 1, to }]
+    const values = await this.host.compute(spans, 2 * stride * 4, signal, finish, 0)
+    checkSame(unit, values.subarray(0, hiddenSize), values.subarray(stride, stride + hiddenSize))
   }
 
   /** The last row behind all others as a single token, and the last two together: attention on a cache has a kernel for each. */

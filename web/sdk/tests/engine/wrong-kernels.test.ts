@@ -95,6 +95,16 @@ describe('a kernel that computes wrong', () => {
     expect(await runsOneToken(engine)).toBeLessThan(1e-4)
   })
 
+  it('shouldBeDroppedWhereOnlyASingleRowTakesIt', async () => {
+    // The kernel that normalises what it reads.
+    const label = /^row(-subgroups)? f32 .* 128 64 \d+ 5$/
+    const engine = await open([[label, LESS_WEIGHT]], true)
+    expect(await runsOneToken(engine)).toBeGreaterThan(0.01)
+    await engine.check('layer.0', never)
+    expect(engine.describe()['matmul, excluded']).toMatch(/^row/)
+    expect(await runsOneToken(engine)).toBeLessThan(1e-4)
+  }, 240_000)
+
   it('shouldBeDroppedWhereItDoesNotCompile', async () => {
     const engine = await open([[/^plain f32/, (code) => `${code} nonsense`]])
     await engine.check('layer.0', never)
