@@ -118,12 +118,14 @@ export class Proof {
       roles.flatMap((role) =>
         choice.candidates(role, rows).map((variant): Selection => ({ ...around, [role]: variant })),
       )
-    const different = roles.reduce((all, role) => {
-      const other = choice
-        .candidates(role, rows)
-        .find((variant) => variantName(role, variant) !== variantName(role, chosen[role]))
-      return { ...all, [role]: other ?? chosen[role] }
-    }, chosen)
+    const unlike = (role: Role) => {
+      const names = (variant: Selection[Role]) => variantName(role, variant)
+      return choice.candidates(role, rows).find((variant) => names(variant) !== names(chosen[role]))
+    }
+    const different: Selection = {
+      ...chosen,
+      ...Object.fromEntries(roles.map((role) => [role, unlike(role) ?? chosen[role]])),
+    }
     const tried = new Set([key(chosen)])
     for (const selection of [plainest, ...others(chosen), different, ...others(plainest)]) {
       if (!tried.has(key(selection)) && this.#allowed(selection, rows, roles)) {
