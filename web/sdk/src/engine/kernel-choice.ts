@@ -30,8 +30,9 @@ export class KernelChoice {
     private readonly forced: ForcedVariants,
   ) {}
 
-  get software(): boolean {
-    return this.traits.software
+  /** Variants that are excluded. */
+  get exclusions(): number {
+    return [...this.#excluded.values()].reduce((sum, names) => sum + names.size, 0)
   }
 
   /**
@@ -72,24 +73,30 @@ export class KernelChoice {
     return [...found.values()]
   }
 
-  /** The variant of each kernel over the sizes for which it is taken, up to `most`, and those that are excluded. */
-  describe(most: number): Record<string, string> {
+  /**
+   * The variant of each kernel over the sizes for which it is taken, and those that are excluded.
+   *
+   * @param most rows of a run
+   * @param mostLogits rows of a round of `lm_head`
+   */
+  describe(most: number, mostLogits: number): Record<string, string> {
     const described: Record<string, string> = {}
-    const range = (role: Role, label: string, unit: string) => {
+    const range = (role: Role, label: string, unit: string, end: number) => {
       let from = 1
-      for (let size = 1; size <= most; size++) {
+      for (let size = 1; size <= end; size++) {
         const name = this.#firstName(role, size)
-        if (size === most || this.#firstName(role, size + 1) !== name) {
-          described[`${label}, ${from === size ? from : `${from} to ${size}`} ${unit}`] = name
+        if (size === end || this.#firstName(role, size + 1) !== name) {
+          const sizes = from === size ? `${size}` : `${from} to ${size}`
+          described[`${label}, ${sizes} ${unit}${size === 1 ? '' : 's'}`] = name
           from = size + 1
         }
       }
     }
-    range('matmul', 'matmul', 'rows')
-    range('attention', 'attention, prefill', 'tokens')
+    range('matmul', 'matmul', 'row', most)
+    range('attention', 'attention, prefill', 'token', most)
     described['attention, decode'] = this.#firstName('decode', 1)
     described['residual norm'] = this.#firstName('norm', 1)
-    range('matmul', 'lm_head', 'rows')
+    range('matmul', 'lm_head', 'row', mostLogits)
     for (const [role, names] of this.#excluded) {
       described[`${role}, excluded`] = [...names].join('; ')
     }

@@ -31,7 +31,8 @@ export function logitStride({ vocabularySize }: Manifest): number {
 
 /** What `lm_head` needs beside its weights, allocated when it is first asked for. */
 export class LogitsMemory {
-  readonly #rows: number
+  /** That a round takes. */
+  readonly rows: number
   readonly #sizes: readonly number[]
   #buffers: readonly GPUBuffer[] = []
   #allocating: Promise<readonly GPUBuffer[]> | undefined
@@ -45,11 +46,11 @@ export class LogitsMemory {
   ) {
     const rowBytes = logitStride(manifest) * 4
     const most = Math.min(limit, Math.max(LOGIT_BYTES, rowBytes))
-    this.#rows = Math.min(MOST_ROWS, Math.floor(most / rowBytes))
+    this.rows = Math.min(MOST_ROWS, Math.floor(most / rowBytes))
     const first = Math.ceil(manifest.vocabularySize / SORTED) * MOST_TOP
     const second = Math.ceil(first / SORTED) * MOST_TOP
     const sizes = [rowStride(manifest.hiddenSize) * 4, rowBytes, first * 8, second * 8]
-    this.#sizes = sizes.map((size) => size * this.#rows)
+    this.#sizes = sizes.map((size) => size * this.rows)
   }
 
   /** Bytes on the GPU once it is used. */
@@ -59,7 +60,7 @@ export class LogitsMemory {
 
   /** @throws SplitComputeError `out_of_memory`, `limit_exceeded`, `closed` */
   async take(): Promise<LogitsWorkspace> {
-    if (this.#rows === 0) {
+    if (this.rows === 0) {
       throw new SplitComputeError(
         'limit_exceeded',
         'The logits of one token are more than this GPU can bind.',
@@ -72,7 +73,7 @@ export class LogitsMemory {
     })
     const buffers = await this.#allocating
     const [gathered, logits, first, second] = buffers as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer]
-    return { rows: this.#rows, gathered, logits, candidates: [first, second] }
+    return { rows: this.rows, gathered, logits, candidates: [first, second] }
   }
 
   destroy(): void {

@@ -1,6 +1,6 @@
 import type { Canary, Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { canaryInput, canaryRows, canaryTokens, checkAnswer } from './canary'
+import { canaryInput, canaryRows, canaryTokens, checkAnswer, checkSame } from './canary'
 import { type KernelChoice, type Role, type Selection, variantName } from './kernel-choice'
 import type { KvCache } from './kv-cache'
 import { logitStride } from './logits-memory'
@@ -33,6 +33,8 @@ type Trial = (selection: Selection) => Promise<Error | undefined>
  */
 export class Proof {
   readonly #proved = new Set<string>()
+  /** Kernels all of whose variants in use are proved, with the exclusions of that time. */
+  readonly #settled = new Map<string, number>()
 
   constructor(private readonly host: ProofHost) {}
 
@@ -59,6 +61,10 @@ export class Proof {
       await this.#proveInUse('matmul', mostTokens, selection, trial)
       await this.#proveInUse('attention', manifest.maxTokens, selection, trial)
       await this.#proveInUse('norm', 1, selection, trial)
+      if (manifest.layer.attention.mask === 'causal') {
+        const single: Trial = (forced) => caught(this.#single(unit, canary, selection, forced, signal))
+        await this.#proveInUse('matmul', 1, selection, single, 'single ')
+      }
     }
   }
 
@@ -99,7 +105,7 @@ export class Proof {
     }
   }
 
-  /** Variants with which the canary passes: the plainest ones, or one other than the chosen or the plainest. */
+  /** Variants with which the canary passes: the plainest ones, one other than the chosen or the plainest, or all others. */
   async #search(
     chosen: Selection,
     rows: number,
@@ -112,8 +118,16 @@ export class Proof {
       roles.flatMap((role) =>
         choice.candidates(role, rows).map((variant): Selection => ({ ...around, [role]: variant })),
       )
+    const unlike = (role: Role) => {
+      const names = (variant: Selection[Role]) => variantName(role, variant)
+      return choice.candidates(role, rows).find((variant) => names(variant) !== names(chosen[role]))
+    }
+    const different: Selection = {
+      ...chosen,
+      ...Object.fromEntries(roles.map((role) => [role, unlike(role) ?? chosen[role]])),
+    }
     const tried = new Set([key(chosen)])
-    for (const selection of [plainest, ...others(chosen), ...others(plainest)]) {
+    for (const selection of [plainest, ...others(chosen), different, ...others(plainest)]) {
       if (!tried.has(key(selection)) && this.#allowed(selection, rows, roles)) {
         tried.add(key(selection))
         if ((await trial(selection)) === undefined) {
@@ -155,11 +169,17 @@ export class Proof {
   /** @param kind tells kernels apart that have the same variants */
   async #proveInUse(role: Role, most: number, selection: Selection, trial: Trial, kind = ''): Promise<void> {
     const { choice } = this.host
+    if (this.#settled.get(kind + role) === choice.exclusions) {
+      return
+    }
     const name = (variant: Selection[Role]) => `${kind}${role} ${variantName(role, variant)}`
-    this.#proved.add(name(selection[role]))
+    if (kind !== 'single ') {
+      this.#proved.add(name(selection[role]))
+    }
     for (;;) {
       const variant = choice.inUse(role, most).find((used) => !this.#proved.has(name(used)))
       if (variant === undefined) {
+        this.#settled.set(kind + role, choice.exclusions)
         return
       }
       if ((await trial({ ...selection, [role]: variant })) === undefined) {
@@ -186,25 +206,57 @@ export class Proof {
     await this.#compare(unit, canary, [span], signal)
   }
 
-  /** All rows but the last at once, and the last one behind them. */
+  /**
+   * The first row alone, which sees no other, against what it was among all: single rows have kernels of their own.
+   *
+   * @param right variants with which the canary passes
+   */
+  async #single(
+    unit: string,
+    canary: Canary,
+    right: Selection,
+    forced: Selection,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { manifest } = this.host
+    const { hiddenSize } = manifest
+    const from = layerOf(unit) ?? manifest.layers
+    const span = (rows: number, selection: Selection): RunSpan => ({
+      lengths: [rows],
+      input: inputRows(canary, manifest, 0, rows),
+      from,
+      to: from + 1,
+      final: false,
+      forced: selection,
+    })
+    const stride = rowStride(hiddenSize)
+    const spans = [span(canaryRows(manifest), right), span(1, forced)]
+    const finish = (_: unknown, __: unknown, to: number) => [{ from: 0, rows: 1, to }]
+    const values = await this.host.compute(spans, 2 * stride * 4, signal, finish, 0)
+    checkSame(unit, values.subarray(0, hiddenSize), values.subarray(stride, stride + hiddenSize))
+  }
+
+  /** The last row behind all others as a single token, and the last two together: attention on a cache has a kernel for each. */
   async #steps(k: number, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
     const { manifest } = this.host
     const rows = canaryRows(manifest)
-    const cache = this.host.cache(k, k + 1)
-    try {
-      await cache.reserve(rows)
-      const step = (past: number, end: number): RunSpan => ({
-        lengths: [end - past],
-        input: inputRows(canary, manifest, past, end),
-        from: k,
-        to: k + 1,
-        final: false,
-        cached: cache.sequences([0], [past]),
-        forced,
-      })
-      await this.#compare(`layer.${k}`, canary, [step(0, rows - 1), step(rows - 1, rows)], signal)
-    } finally {
-      cache.destroy()
+    for (const past of [rows - 1, rows - 2].filter((some) => some > 0)) {
+      const cache = this.host.cache(k, k + 1)
+      try {
+        await cache.reserve(rows)
+        const step = (from: number, end: number): RunSpan => ({
+          lengths: [end - from],
+          input: inputRows(canary, manifest, from, end),
+          from: k,
+          to: k + 1,
+          final: false,
+          cached: cache.sequences([0], [from]),
+          forced,
+        })
+        await this.#compare(`layer.${k}`, canary, [step(0, past), step(past, rows)], signal)
+      } finally {
+        cache.destroy()
+      }
     }
   }
 

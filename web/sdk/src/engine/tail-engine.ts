@@ -86,7 +86,7 @@ export class TailEngine {
 
   /** The variant of each kernel that this device takes, over the sizes for which it does, and those that compute wrong on it. */
   describe(): Readonly<Record<string, string>> {
-    return this.#program.choice.describe(this.mostTokens)
+    return this.#program.choice.describe(this.mostTokens, this.#logitsMemory.rows)
   }
 
   /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */

@@ -95,6 +95,16 @@ describe('a kernel that computes wrong', () => {
     expect(await runsOneToken(engine)).toBeLessThan(1e-4)
   })
 
+  it('shouldBeDroppedWhereOnlyASingleRowTakesIt', async () => {
+    // The kernel that normalises what it reads.
+    const label = /^row(-subgroups)? f32 .* 128 64 \d+ 5$/
+    const engine = await open([[label, LESS_WEIGHT]], true)
+    expect(await runsOneToken(engine)).toBeGreaterThan(0.01)
+    await engine.check('layer.0', never)
+    expect(engine.describe()['matmul, excluded']).toMatch(/^row/)
+    expect(await runsOneToken(engine)).toBeLessThan(1e-4)
+  }, 240_000)
+
   it('shouldBeDroppedWhereItDoesNotCompile', async () => {
     const engine = await open([[/^plain f32/, (code) => `${code} nonsense`]])
     await engine.check('layer.0', never)
@@ -141,6 +151,10 @@ describe('a kernel that computes wrong', () => {
     const engine = await open([[label, (code) => code.replace('params.scale', '0.5 * params.scale')]])
     await engine.check('layer.0', never)
     const session = await engine.session(0, 3, never)
+    expect(engine.describe()).toMatchObject({
+      'decode, excluded': 'plain: a token a thread',
+      'attention, excluded': 'plain: a token a thread',
+    })
     expect(difference(joined(await walk(session, { tokens, lengths }, 2)), expected)).toBeLessThan(1e-4)
   }, 240_000)
 
@@ -153,12 +167,36 @@ describe('a kernel that computes wrong', () => {
 
 describe('the description of an engine', () => {
   it('shouldTellTheVariantOfEveryKernelOverTheSizesThatTakeIt', async () => {
-    const device = await openDevice()
+    const device = await openDevice('default')
     passForGpu(device)
     const engine = await loadedEngine(manifest, 'f16', { device, mostTokens: 600 })
-    expect(engine.describe()).toMatchInlineSnapshot()
+    expect(engine.describe()).toMatchInlineSnapshot(`
+      {
+        "attention, decode": "split: 64 keys or a multiple a workgroup",
+        "attention, prefill, 1 to 8 tokens": "4 queries x 32 keys",
+        "attention, prefill, 513 to 600 tokens": "32 queries x 32 keys",
+        "attention, prefill, 9 to 512 tokens": "16 queries x 32 keys",
+        "lm_head, 1 row": "row: 128 threads, 64 a team for 2 columns",
+        "lm_head, 2 to 32 rows": "tile-16: 16x64 a workgroup, 2x4 a thread, depth 32",
+        "lm_head, 33 to 64 rows": "tile-64: 64x64 a workgroup, 8x4 a thread, depth 16",
+        "matmul, 1 row": "row: 128 threads, 64 a team for 2 columns",
+        "matmul, 2 to 32 rows": "tile-16: 16x64 a workgroup, 2x4 a thread, depth 32",
+        "matmul, 33 to 600 rows": "tile-64: 64x64 a workgroup, 8x4 a thread, depth 16",
+        "residual norm": "256 threads a row",
+      }
+    `)
     engine.destroy()
-    const software = await loadedEngine(manifest, 'f16')
-    expect(software.describe()).toMatchInlineSnapshot()
+    const software = await loadedEngine(manifest, 'f16', { device: await openDevice('default') })
+    expect(software.describe()).toMatchInlineSnapshot(`
+      {
+        "attention, decode": "plain: a token a thread",
+        "attention, prefill, 1 to 2048 tokens": "plain: a token a thread",
+        "lm_head, 1 row": "plain-row: 1x4 a thread",
+        "lm_head, 2 to 64 rows": "plain: 4x4 a thread",
+        "matmul, 1 row": "plain-row: 1x4 a thread",
+        "matmul, 2 to 2048 rows": "plain: 4x4 a thread",
+        "residual norm": "16 threads a row",
+      }
+    `)
   })
 })
