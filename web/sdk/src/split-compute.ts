@@ -316,9 +316,7 @@ export class SplitCompute extends EventTarget {
         dtype: this.#dtype,
         onFallback: this.#onFallback,
       }
-      const answering = new Embedding(sides, { inputs, cut, pooled, reason, claim }, deadline).answer()
-      this.#loader.begin()
-      const result = await answering
+      const result = await new Embedding(sides, { inputs, cut, pooled, reason, claim }, deadline).answer()
       return result.embeddings.map((embedding, i) => ({
         embedding,
         tokens: result.lengths[i] as number,
@@ -327,6 +325,7 @@ export class SplitCompute extends EventTarget {
         ...(result.reason === undefined ? {} : { reason: result.reason }),
       }))
     } finally {
+      this.#loader.begin()
       claim?.release()
     }
   }

@@ -66,8 +66,8 @@ public final class EmbeddingJar implements ModelCheckpoint {
     }
   }
 
-  @Override
-  public String name() {
+  /** What its model is called. */
+  String name() {
     return known.name();
   }
 
