@@ -1,4 +1,4 @@
-import type { Activation, Pooling } from '../client/manifest'
+import type { Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
 import { matmulDispatch } from './matmul-dispatch'
@@ -47,14 +47,14 @@ export interface RunKernels {
 }
 
 interface Linear {
+  readonly unit: UnitBuffers
+  /** What tells it apart from those of other units. */
+  readonly key: string
   readonly name: string
-  readonly weight: GPUBufferBinding
-  readonly scales: GPUBufferBinding | undefined
-  readonly bias: GPUBufferBinding
-  /** Weight and bias of the LayerNorm that the input passes first, or nothing. */
-  readonly norm: readonly GPUBufferBinding[]
-  readonly in: number
   readonly out: number
+  readonly in: number
+  /** The LayerNorm that the input passes first, where that is the matmul's own. */
+  readonly norm?: string
 }
 
 /** One run on its way into a recording. */
@@ -111,55 +111,39 @@ export class RunEncoding {
     const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
     const name = `layer.${k}`
+    const unit = this.target.unit(name)
+    const linear = (weight: string, out: number, columns: number, normed?: string): Linear => {
+      const own = this.kernels.fused && normed !== undefined ? { norm: normed } : {}
+      return { unit, key: `${name}.${weight}`, name: weight, out, in: columns, ...own }
+    }
+    const h = this.#h
+    const qkv = linear('attention.qkv', 3 * h, h, 'attention.norm')
+    const out = linear('attention.out', h, h)
+    const up = linear('mlp.up', mlp.innerSize, h, 'mlp.norm')
+    const down = linear('mlp.down', h, mlp.innerSize)
+    const scale = attention.scales[k] ?? Number.NaN
     if (this.kernels.fused) {
-      this.#fusedLayer(k)
+      this.#linear(qkv, workspace.hidden, workspace.qkv, 'none')
+      this.#attend(k, scale)
+      this.#linear(out, workspace.attended, workspace.hidden, 'residual')
+      this.#linear(up, workspace.hidden, workspace.inner, mlp.activation)
+      this.#linear(down, workspace.inner, workspace.hidden, 'residual')
       return
     }
     const input = this.#post ? workspace.hidden : workspace.normed
-    const h = this.#h
-    this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
-    this.#attend(k, attention.scales[k] ?? Number.NaN)
-    const out = this.#weights(name, 'attention.out', h, h)
-    const outSlices = this.#project(`${name}.attention.out`, out, workspace.attended)
-    const between = this.#post ? 'attention.norm' : 'mlp.norm'
-    this.#norm(name, between, norm.epsilon, out.bias, outSlices)
-    const up = this.#weights(name, 'mlp.up', mlp.innerSize, h)
-    this.#linear(name, up, input, workspace.inner, mlp.activation)
-    const down = this.#weights(name, 'mlp.down', h, mlp.innerSize)
-    const downSlices = this.#project(`${name}.mlp.down`, down, workspace.inner)
+    this.#linear(qkv, input, workspace.qkv, 'none')
+    this.#attend(k, scale)
+    const outSlices = this.#project(out, workspace.attended)
+    this.#norm(name, this.#post ? 'attention.norm' : 'mlp.norm', norm.epsilon, out, outSlices)
+    this.#linear(up, input, workspace.inner, mlp.activation)
+    const downSlices = this.#project(down, workspace.inner)
     if (this.#post) {
-      this.#norm(name, 'mlp.norm', norm.epsilon, down.bias, downSlices)
+      this.#norm(name, 'mlp.norm', norm.epsilon, down, downSlices)
     } else if (k + 1 < this.span.to) {
-      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down.bias, downSlices, name)
+      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down, downSlices)
     } else {
-      this.#finish(down.bias, downSlices)
+      this.#finish(down, downSlices)
     }
-  }
-
-  /** Five dispatches, on the residual stream alone. */
-  #fusedLayer(k: number): void {
-    const { attention, mlp } = this.program.manifest.layer
-    const { hidden, qkv, attended, inner } = this.target.workspace
-    const name = `layer.${k}`
-    const h = this.#h
-    const linear = (
-      weight: string,
-      out: number,
-      columns: number,
-      input: GPUBuffer,
-      output: GPUBuffer,
-      epilogue: Epilogue,
-      norm?: string,
-    ) => {
-      const weights = this.#weights(name, weight, out, columns, norm)
-      const kernel = this.kernels.get(`linear ${columns} ${epilogue}`)
-      this.#matmul(`${name}.${weight}`, kernel, weights, input, output)
-    }
-    linear('attention.qkv', 3 * h, h, hidden, qkv, 'none', 'attention.norm')
-    this.#attend(k, attention.scales[k] ?? Number.NaN)
-    linear('attention.out', h, h, attended, hidden, 'residual')
-    linear('mlp.up', mlp.innerSize, h, hidden, inner, mlp.activation, 'mlp.norm')
-    linear('mlp.down', h, mlp.innerSize, inner, hidden, 'residual')
   }
 
   /** The final LayerNorm where no layer's end has computed it. */
@@ -189,14 +173,14 @@ export class RunEncoding {
   }
 
   /** The end of a span of a model whose LayerNorms come first: the residual sum, and the final LayerNorm where it belongs. */
-  #finish(bias: GPUBufferBinding | undefined, slices: number): void {
+  #finish(before: Linear | undefined, slices: number): void {
     const { final, layer } = this.program.manifest
     const last = `layer.${this.span.to - 1}`
     if (this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, bias, slices, last)
+      this.#norm('final', 'norm', final.norm.epsilon, before, slices)
     } else {
       // The kernel that adds also normalises; nobody reads that here.
-      this.#norm(last, 'attention.norm', layer.norm.epsilon, bias, slices, `${last} end`)
+      this.#norm(last, 'attention.norm', layer.norm.epsilon, before, slices)
     }
   }
 
@@ -274,44 +258,19 @@ export class RunEncoding {
     )
   }
 
-  /** @param norm of the input, where its LayerNorm is the matmul's own */
-  #weights(unitName: string, name: string, out: number, columns: number, norm?: string): Linear {
-    const unit = this.target.unit(unitName)
-    const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
-    return {
-      name,
-      weight: unit.tensor(`${name}.weight`),
-      scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
-      bias: unit.tensor(`${name}.bias`),
-      norm: norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)],
-      in: columns,
-      out,
-    }
-  }
-
-  /** hidden += slices + bias, then the LayerNorm; `before` tells apart what runs before the same LayerNorm. */
-  #norm(
-    unitName: string,
-    name: string,
-    epsilon: number,
-    bias: GPUBufferBinding | undefined,
-    slices: number,
-    before = '',
-  ): void {
+  /** hidden += slices + bias of what comes before, then the LayerNorm. */
+  #norm(unitName: string, name: string, epsilon: number, before: Linear | undefined, slices: number): void {
     const { workspace } = this.target
     const unit = this.target.unit(unitName)
-    const weight = unit.tensor(`${name}.weight`)
     this.#add(
-      `${unitName}.${name} ${before} ${slices > 0}`,
+      `${unitName}.${name} ${before?.key}`,
       this.kernels.get('residual norm'),
-      () => [
-        workspace.partials,
-        bias ?? weight,
-        weight,
-        unit.tensor(`${name}.bias`),
-        workspace.hidden,
-        workspace.normed,
-      ],
+      () => {
+        const weight = unit.tensor(`${name}.weight`)
+        const bias = before?.unit.tensor(`${before.name}.bias`) ?? weight
+        const normBias = unit.tensor(`${name}.bias`)
+        return [workspace.partials, bias, weight, normBias, workspace.hidden, workspace.normed]
+      },
       [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
       [this.#rows],
     )
@@ -352,49 +311,48 @@ export class RunEncoding {
   }
 
   /** output = epilogue(input x weight^T + bias) */
-  #linear(
-    unit: string,
-    weights: Linear,
-    input: GPUBuffer,
-    output: GPUBuffer,
-    epilogue: Activation | 'none',
-  ): void {
+  #linear(weights: Linear, input: GPUBuffer, output: GPUBuffer, epilogue: Epilogue): void {
     const { workspace } = this.target
-    const key = `${unit}.${weights.name}`
-    if (this.kernels.matmul.kind !== 'tile') {
-      this.#matmul(key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
+    if (this.kernels.matmul.kind !== 'tile' || epilogue === 'residual') {
+      this.#matmul(weights.key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
       return
     }
-    const slices = this.#project(key, weights, input)
+    const slices = this.#project(weights, input)
     const stride = rowStride(weights.out) / 4
     this.#add(
-      `${key} sum`,
+      `${weights.key} sum`,
       this.kernels.get(`sum ${epilogue}`),
-      () => [workspace.partials, weights.bias, output],
+      () => [workspace.partials, weights.unit.tensor(`${weights.name}.bias`), output],
       [this.#rows, weights.out, slices, stride],
       [Math.ceil(stride / 64), this.#rows],
     )
   }
 
   /** @returns how many slices of sums lie in `partials` */
-  #project(key: string, weights: Linear, input: GPUBuffer): number {
+  #project(weights: Linear, input: GPUBuffer): number {
     const kernel = this.kernels.get(`linear ${weights.in} undefined`)
-    return this.#matmul(`${key} slices`, kernel, weights, input, this.target.workspace.partials)
+    return this.#matmul(`${weights.key} slices`, kernel, weights, input, this.target.workspace.partials)
   }
 
   #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { weight, scales, bias, norm, in: columns, out } = weights
-    const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, this.program.dtype, {
+    const { unit, name, norm, in: columns, out } = weights
+    const { dtype } = this.program
+    const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, dtype, {
       rows: this.#rows,
       columns,
       out,
       outputStride: rowStride(out),
       firstColumn: 0,
       mostSlices: Number.POSITIVE_INFINITY,
-      ...(norm.length > 0 ? { epsilon: this.program.manifest.layer.norm.epsilon } : {}),
+      ...(norm === undefined ? {} : { epsilon: this.program.manifest.layer.norm.epsilon }),
     })
-    const scaled = scales === undefined ? [] : [scales]
-    this.#add(key, kernel, () => [input, weight, bias, output, ...scaled, ...norm], constants, grid)
+    const bound = () => {
+      const scales = dtype === 'q8' || dtype === 'q4' ? [unit.tensor(`${name}.weight.scales`)] : []
+      const normed = norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)]
+      const [weight, bias] = [unit.tensor(`${name}.weight`), unit.tensor(`${name}.bias`)]
+      return [input, weight, bias, output, ...scales, ...normed]
+    }
+    this.#add(key, kernel, bound, constants, grid)
     return slices
   }
 

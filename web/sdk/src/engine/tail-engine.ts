@@ -48,6 +48,8 @@ export class TailEngine {
   /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
   #turn: Promise<unknown> = Promise.resolve()
   #speed = ASSUMED_SPEED
+  /** When the last answer came. */
+  #answered = 0
 
   /** @param mostTokens of one run, unless a single sequence is longer */
   constructor(
@@ -262,7 +264,9 @@ export class TailEngine {
         throw new SplitComputeError('wrong_result', `The GPU refused the work: ${error.message}`)
       }
       signal.throwIfAborted()
-      this.#learnSpeed(spans, began)
+      // Behind others a batch has waited for them first.
+      this.#learnSpeed(spans, Math.max(began, this.#answered))
+      this.#answered = performance.now()
       return new Float32Array(readback.getMappedRange(0, size).slice(0))
     } catch (cause) {
       if (cause instanceof SplitComputeError || signal.aborted) {

@@ -49,8 +49,8 @@ export type AttentionVariant =
  * the best for its range within a few per cent, but for `tile-64`: it stands in for `tile-64-deep` within the default limits.
  */
 export const MATMULS = {
-  'row-subgroups': { kind: 'row', threads: 128, lanes: 64, columns: 2, normedColumns: 4, subgroups: true },
-  row: { kind: 'row', threads: 128, lanes: 64, columns: 2, normedColumns: 4, subgroups: false },
+  'row-subgroups': { kind: 'row', threads: 128, lanes: 128, columns: 2, normedColumns: 4, subgroups: true },
+  row: { kind: 'row', threads: 128, lanes: 128, columns: 2, normedColumns: 4, subgroups: false },
   'tile-16': { kind: 'tile', tileRows: 16, tileColumns: 64, rows: 2, columns: 4, depth: 32 },
   'tile-64-deep': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 32 },
   'tile-64': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 16 },

@@ -47,7 +47,7 @@ final class LocalModels {
     Map<String, Path> checkpoints = new LinkedHashMap<>();
     for (String model : models) {
       Path path = checkpoint(model);
-      String name = ModelCheckpoint.open(path).name();
+      String name = ModelCheckpoint.nameOf(path);
       if (checkpoints.putIfAbsent(name, path) != null) {
         throw new IOException("two models have the name " + name + "; rename one's folder");
       }

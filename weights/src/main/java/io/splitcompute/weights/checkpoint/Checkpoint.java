@@ -118,12 +118,6 @@ public final class Checkpoint implements ModelCheckpoint {
     return JsonFile.read(folder.resolve(name));
   }
 
-  /** The folder's name. */
-  @Override
-  public String name() {
-    return String.valueOf(folder.toAbsolutePath().normalize().getFileName());
-  }
-
   @Override
   public ModelSource model() throws IOException {
     return ModelFamily.of(this).read(this);
@@ -132,6 +126,11 @@ public final class Checkpoint implements ModelCheckpoint {
   @Override
   public Manifest.Pooling pooling() throws IOException {
     return SentencePooling.of(this);
+  }
+
+  @Override
+  public Manifest.Prompts prompts() throws IOException {
+    return SentencePrompts.of(this);
   }
 
   @Override

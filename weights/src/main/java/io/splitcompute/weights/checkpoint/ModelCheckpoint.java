@@ -20,8 +20,17 @@ public sealed interface ModelCheckpoint permits Checkpoint, EmbeddingJar {
     return Files.isRegularFile(path) ? EmbeddingJar.open(path) : Checkpoint.open(path);
   }
 
-  /** What the model is called where nobody names it. */
-  String name();
+  /**
+   * What a checkpoint's model is called where nobody names it: as its folder, or as the jar's
+   * model.
+   *
+   * @throws InvalidCheckpointException if it is a file and no jar with a known model
+   */
+  static String nameOf(Path path) throws IOException {
+    return Files.isRegularFile(path)
+        ? EmbeddingJar.open(path).name()
+        : String.valueOf(path.toAbsolutePath().normalize().getFileName());
+  }
 
   /**
    * The model's layers and tensors.
@@ -33,6 +42,9 @@ public sealed interface ModelCheckpoint permits Checkpoint, EmbeddingJar {
 
   /** How the model's embeddings are made. */
   Manifest.Pooling pooling() throws IOException;
+
+  /** What is put before texts. */
+  Manifest.Prompts prompts() throws IOException;
 
   /**
    * @param maxTokens most tokens that the model takes

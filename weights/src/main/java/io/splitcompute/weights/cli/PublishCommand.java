@@ -34,6 +34,7 @@ final class PublishCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     FolderStore store = new FolderStore(folder);
+    Termination termination = Termination.interruptsThis();
     try (S3Client s3 = bucket.open()) {
       Publisher publisher = new Publisher(s3, bucket.name());
       for (ModelName model : models.in(store, folder)) {
@@ -45,6 +46,8 @@ final class PublishCommand implements Callable<Integer> {
             .getOut()
             .println(model + ": published to " + bucket.name() + ", revision " + revision);
       }
+    } finally {
+      termination.close();
     }
     return 0;
   }

@@ -66,18 +66,19 @@ final class ShardCommand implements Callable<Integer> {
     if (new HashSet<>(asked).size() != asked.size()) {
       throw new ParameterException(spec.commandLine(), "--dtype names one twice");
     }
-    ModelCheckpoint checkpoint = ModelCheckpoint.open(source);
-    ModelName model = name != null ? name : nameOf(checkpoint);
+    ModelName model = name != null ? name : nameOf(source);
     Manifest manifest;
     try (Bar bar = Bar.ofSteps("Sharding")) {
-      manifest = new Sharder(new FolderStore(out)).shard(checkpoint, model, asked, bar::at);
+      manifest =
+          new Sharder(new FolderStore(out))
+              .shard(ModelCheckpoint.open(source), model, asked, bar::at);
     }
     spec.commandLine().getOut().println(Summary.of(manifest, Sha256.of(manifest.bytes())));
     return 0;
   }
 
-  private ModelName nameOf(ModelCheckpoint checkpoint) {
-    String name = checkpoint.name();
+  private ModelName nameOf(Path checkpoint) throws IOException {
+    String name = ModelCheckpoint.nameOf(checkpoint);
     try {
       return new ModelName(name);
     } catch (IllegalArgumentException invalid) {

@@ -3,31 +3,37 @@ package io.splitcompute.weights.store;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import software.amazon.awssdk.http.ContentStreamProvider;
 
 /**
- * A file as a request's body. The SDK reads it again to sign or to try again; a byte counts the
- * first time that it is read. It ends where its thread is interrupted, which a connection does not.
+ * A range of a file as a request's body. The SDK reads it again to sign or to try again; a byte
+ * counts the first time that it is read. It ends where its thread is interrupted, which a
+ * connection does not.
  */
 final class CountedFile implements ContentStreamProvider {
 
   private final Path file;
+  private final long offset;
+  private final long bytes;
   private final ByteCount count;
   private long counted;
 
-  CountedFile(Path file, ByteCount count) {
+  CountedFile(Path file, long offset, long bytes, ByteCount count) {
     this.file = file;
+    this.offset = offset;
+    this.bytes = bytes;
     this.count = count;
   }
 
   @Override
   public InputStream newStream() {
     try {
-      return new Counted(Files.newInputStream(file));
+      InputStream in = Files.newInputStream(file);
+      in.skipNBytes(offset);
+      return new Counted(in);
     } catch (IOException unreadable) {
       throw new UncheckedIOException(unreadable);
     }
@@ -50,19 +56,17 @@ final class CountedFile implements ContentStreamProvider {
 
     @Override
     public int read() throws IOException {
-      int read = super.read();
-      if (read >= 0) {
-        reached(++position);
-      }
-      return read;
+      byte[] one = new byte[1];
+      return read(one, 0, 1) < 0 ? -1 : one[0] & 0xff;
     }
 
     @Override
-    public int read(byte[] buffer, int offset, int length) throws IOException {
-      if (Thread.currentThread().isInterrupted()) {
-        throw new InterruptedIOException(file + " is not sent on");
+    public int read(byte[] buffer, int from, int length) throws IOException {
+      count.requireWanted();
+      if (position == bytes) {
+        return -1;
       }
-      int read = super.read(buffer, offset, length);
+      int read = super.read(buffer, from, (int) Math.min(length, bytes - position));
       if (read > 0) {
         position += read;
         reached(position);

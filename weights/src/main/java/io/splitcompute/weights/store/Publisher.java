@@ -19,7 +19,6 @@ import org.jspecify.annotations.Nullable;
 import software.amazon.awssdk.core.exception.SdkException;
 import software.amazon.awssdk.core.sync.RequestBody;
 import software.amazon.awssdk.services.s3.S3Client;
-import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 import software.amazon.awssdk.services.s3.model.S3Exception;
 
 /**
@@ -32,12 +31,29 @@ public final class Publisher {
   private static final int AT_ONCE = 4;
   private static final String IMMUTABLE = "public, max-age=31536000, immutable";
 
+  private static final long PART_BYTES = 64 << 20;
+
+  /** The least that S3 takes for all parts but the last. */
+  private static final long LEAST_PART_BYTES = 5 << 20;
+
   private final S3Client s3;
   private final String bucket;
+  private final ShardUpload upload;
 
   public Publisher(S3Client s3, String bucket) {
+    this(s3, bucket, PART_BYTES);
+  }
+
+  /**
+   * @param partBytes a larger shard is sent in parts of so many bytes, at least 5 MiB
+   */
+  public Publisher(S3Client s3, String bucket, long partBytes) {
+    if (partBytes < LEAST_PART_BYTES) {
+      throw new IllegalArgumentException("a part has at least 5 MiB");
+    }
     this.s3 = s3;
     this.bucket = bucket;
+    this.upload = new ShardUpload(s3, bucket, IMMUTABLE, partBytes);
   }
 
   /**
@@ -91,13 +107,14 @@ public final class Publisher {
       Thread.currentThread().interrupt();
       throw new InterruptedIOException("publishing was interrupted");
     } finally {
+      count.giveUp();
       stop(senders);
     }
   }
 
-  /** Gives up what is still being sent: once publishing has failed, nothing more is written. */
+  /** Waits for what is given up: once publishing has failed, nothing more is written. */
   private static void stop(ExecutorService senders) {
-    senders.shutdownNow();
+    senders.shutdown();
     boolean interrupted = false;
     while (!senders.isTerminated()) {
       try {
@@ -119,19 +136,7 @@ public final class Publisher {
         return;
       }
       Path file = from.fetch(shard);
-      PutObjectRequest request =
-          PutObjectRequest.builder()
-              .bucket(bucket)
-              .key(key)
-              .contentType("application/octet-stream")
-              .cacheControl(IMMUTABLE)
-              // Compared by S3 with what arrived: a shard that changed on its way is not stored.
-              .checksumSHA256(base64(shard.sha256()))
-              .build();
-      s3.putObject(
-          request,
-          RequestBody.fromContentProvider(
-              new CountedFile(file, count), shard.bytes(), "application/octet-stream"));
+      upload.send(file, key, shard, count);
     } catch (SdkException | UncheckedIOException failed) {
       throw refused(key, failed);
     }
