@@ -265,7 +265,6 @@ describe('the next tokens of bookworm', () => {
         expect(Array.from(ids), `token ${i}`).toEqual(batch.map(({ greedy }) => greedy[i]))
         next = { tokens: ids, lengths: new Int32Array(batch.length).fill(1) }
       }
-      engine.destroy()
     },
     240_000,
   )
