@@ -1,7 +1,8 @@
 import type { BrowserContext, Page } from 'playwright-core'
 import type { ConnectOptions } from 'splitcompute'
+import { expect } from 'vitest'
 import type { Fault, FaultProxy } from './fault-proxy.ts'
-import { clearStorage, destroyGpu, killWorker, waitForCut } from './harness.ts'
+import { clearStorage, destroyGpu, killWorker, progress, waitForCut } from './harness.ts'
 
 /** A page that embeds, four times a second, while something breaks. */
 export interface Place {
@@ -120,6 +121,10 @@ export const faults: readonly FaultCase[] = [
   {
     name: 'disk full',
     before: (place) => setQuota(place, 100_000),
+    during: async ({ page }) => {
+      await waitForCut(page, 0)
+      expect((await progress(page)).warning).toContain('the disk is full')
+    },
     after: (place) => setQuota(place, undefined),
   },
 ]

@@ -6,7 +6,7 @@ import type { Signed } from './shards/signed-urls'
 export interface Loaded {
   /** Where its bytes came from; `disk` is what an earlier visit kept. */
   readonly from: 'network' | 'disk'
-  /** How long its bytes took to be on the GPU, verified and kept, and how long its canary ran. */
+  /** How long its bytes took to be verified and on the GPU, and how long its canary ran. */
   readonly milliseconds: { readonly bytes: number; readonly canary: number }
 }
 

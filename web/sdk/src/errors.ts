@@ -9,6 +9,7 @@
  * - `unreachable`: no answer from the cloud, or one that asks to come back later
  * - `timeout`: the call's time is over
  * - `closed`: `close()` was called
+ * - `partial_failure`: of a list's inputs some have no answer; the error is a `PartialFailure`
  * - `no_webgpu`: this browser, or this device, has no WebGPU
  * - `device_lost`: the GPU was taken away
  * - `out_of_memory`: the GPU, or the budget `memory`, has no room
@@ -29,6 +30,7 @@ export type ErrorCode =
   | 'unreachable'
   | 'timeout'
   | 'closed'
+  | 'partial_failure'
   | 'no_webgpu'
   | 'device_lost'
   | 'out_of_memory'
@@ -62,6 +64,26 @@ export class SplitComputeError extends Error {
 
   /** The problem document behind `refused`. */
   readonly problem: Problem | undefined
+}
+
+/** A list of which some inputs have no answer. Those that have one have cost their time already: they come along. */
+export class PartialFailure<Answer = unknown> extends SplitComputeError {
+  /**
+   * @param answers those that succeeded, by the index of their input
+   * @param failures why each other input has no answer, by its index: `refused` or `invalid_argument` for an input that cannot
+   *   be embedded, `timeout` or whatever ended the call for those that were not reached
+   */
+  constructor(
+    readonly answers: ReadonlyMap<number, Answer>,
+    readonly failures: ReadonlyMap<number, unknown>,
+  ) {
+    const [first] = [...failures].sort(([a], [b]) => a - b)
+    super(
+      'partial_failure',
+      `${failures.size} of ${failures.size + answers.size} inputs have no answer; input ${first?.[0]}: ${sentence(first?.[1])}`,
+      { cause: first?.[1] },
+    )
+  }
 }
 
 /** The error as a sentence for people. */

@@ -1,10 +1,18 @@
 export type { ApiHeaders } from './client/api-client'
+export type { ListProgress } from './client/batches'
 export type { Fallback, Ledger } from './client/embedding'
 export type { Dtype, Pooling } from './client/manifest'
 export type { Model } from './client/models'
 export type { Progress, UnitProgress } from './client/progress'
 export type { ShardStorage } from './client/storage'
-export { type ErrorCode, type Problem, SplitComputeError } from './errors'
+export type {
+  EmbeddingList,
+  EmbeddingObject,
+  EmbeddingOptions,
+  EmbeddingParameters,
+  Embeddings,
+} from './embeddings'
+export { type ErrorCode, PartialFailure, type Problem, SplitComputeError } from './errors'
 export type { KeptShard } from './shards/store/store'
 export {
   type Answer,

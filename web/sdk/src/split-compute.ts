@@ -1,21 +1,24 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Cloud, type Inputs } from './client/cloud'
-import { Deadline } from './client/deadline'
+import { Batches, boundedByPace, boundsOf, isWithin, type ListProgress } from './client/batches'
+import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
+import { CutChoice } from './client/cut-choice'
+import { DEFAULT_TIMEOUT_MS, Deadline } from './client/deadline'
 import { Embedding, type Fallback, type Ledger } from './client/embedding'
-import { checkInputs, checkPooled, type Input, isList } from './client/inputs'
+import { checkInputs, checkPooled, faultOf, guessTokens, type Input, isList } from './client/inputs'
 import { Loader } from './client/loader'
 import type { Dtype, Manifest, Pooling } from './client/manifest'
-import { listModels, type Model } from './client/models'
-import { type Claim, Pace } from './client/pace'
+import { listModels, type Model, modelName } from './client/models'
+import { Pace } from './client/pace'
 import type { Progress } from './client/progress'
 import { askToPersist, ShardStorage } from './client/storage'
 import { LazyTokenizer } from './client/tokenizer'
 import { defaultDownload, defaultMemory, type OpenDevice } from './device'
 import { openDevice } from './device/open'
+import { Embeddings } from './embeddings'
 import { SplitComputeError } from './errors'
 
-/** How much of a call's time an ordered cut may wait for its layers: the rest is for the cloud's answer. */
-const WAITING_SHARE = 0.75
+/** How long a list waits to be told the model's limits: a request beyond them is only refused and parted. */
+const LIMITS_MS = 2_000
 
 export interface EndpointOptions {
   /** The API's address; it may be relative to the document. */
@@ -45,13 +48,20 @@ export interface EmbedOptions {
   /** Whether an embedding is divided by its L2 norm; the model's own choice by default. */
   normalize?: boolean
   signal?: AbortSignal
-  /** 30,000 by default where there is no `signal` either, else none. */
+  /**
+   * 30,000 by default where there is no `signal` either, else none. A list that takes several requests has, by default, as much
+   * for each of them.
+   */
   timeoutMs?: number
+  /** Told how far a list has come, after each of its requests. */
+  onProgress?: (progress: ListProgress) => void
 }
 
 export interface Answer {
   /** `[hiddenSize]`, or with pooling `none` `[tokens, hiddenSize]` row by row. */
   readonly embedding: Float32Array
+  /** Tokens of the input. */
+  readonly tokens: number
   /** The cut that ran. */
   readonly cut: number
   readonly ledger: Ledger
@@ -80,14 +90,19 @@ interface EventMap {
 export class SplitCompute extends EventTarget {
   /** What this origin keeps on the disk. */
   readonly storage = new ShardStorage()
+  /** OpenAI's interface, run split. */
+  readonly embeddings: Embeddings
   readonly #cloud: Cloud
   readonly #manifest: Manifest
   readonly #revision: string
   readonly #dtype: Dtype
+  readonly #memory: number
   readonly #loader: Loader
   readonly #pace: Pace
+  readonly #cuts: CutChoice
   readonly #tokenizer: LazyTokenizer
   readonly #closing = new AbortController()
+  #limits: Limits | undefined
   #toldCut: number
   #device: unknown
   #keeps = false
@@ -104,6 +119,8 @@ export class SplitCompute extends EventTarget {
     this.#manifest = manifest
     this.#revision = revision
     this.#dtype = options.dtype
+    this.#memory = options.memory
+    this.embeddings = new Embeddings(manifest, (inputs, how) => this.embed(inputs, how))
     this.#toldCut = manifest.layers
     this.#pace = new Pace(() => this.#tell())
     this.#tokenizer = new LazyTokenizer(
@@ -112,6 +129,7 @@ export class SplitCompute extends EventTarget {
     )
     const onProgress = () => this.#tell()
     this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress })
+    this.#cuts = new CutChoice(manifest.layers, this.#loader, this.#pace, this.#onFallback)
     globalThis.document?.addEventListener('visibilitychange', onProgress, { signal: this.#closing.signal })
   }
 
@@ -177,12 +195,12 @@ export class SplitCompute extends EventTarget {
 
   /** The cut that a request takes now: the first layer that this device can run, while it is well and the page visible. */
   get cut(): number {
-    return this.#restReason() === undefined ? this.#loader.cut : this.layers
+    return this.#cuts.now
   }
 
   /** What the last `progress` event told. */
   get progress(): Progress {
-    const reason = this.#restReason()
+    const reason = this.#cuts.restReason
     const { progress } = this.#loader
     return reason === undefined ? progress : { ...progress, cut: this.cut, reason }
   }
@@ -211,48 +229,31 @@ export class SplitCompute extends EventTarget {
   }
 
   /**
-   * Embeds a text or a sequence of token ids, or each of a list of them.
+   * Embeds a text or a sequence of token ids, or each of a list of them. A list of any length may be given: it is embedded by
+   * requests of bounded size, a few at a time, each at the cut as it then stands.
    *
+   * @throws PartialFailure where some inputs of a list have no answer
    * @throws SplitComputeError `invalid_argument`, `refused`, `timeout`, `closed`; the signal's reason once it aborts
    */
   embed(input: string | readonly number[], options?: EmbedOptions): Promise<Answer>
   embed(input: readonly string[] | readonly (readonly number[])[], options?: EmbedOptions): Promise<Answer[]>
   async embed(input: Input, options: EmbedOptions = {}): Promise<Answer | Answer[]> {
-    const inputs = checkInputs(input, this.#manifest)
+    const inputs = checkInputs(input)
     const pooled = checkPooled(options, this.#manifest)
+    this.#cuts.check(options.cut)
+    if (isList(input)) {
+      return await this.#embedList(inputs, pooled, options)
+    }
+    const [fault] = inputs.map((one) => faultOf(one, this.#manifest))
+    if (fault !== undefined) {
+      throw fault
+    }
     const deadline = new Deadline(options.signal, options.timeoutMs, this.#closing.signal)
-    let claim: Claim | undefined
     try {
-      deadline.signal.throwIfAborted()
-      const ordered = options.cut
-      const { cut, reason } =
-        ordered === undefined ? this.#cutAsItStands() : await this.#cutAsOrdered(ordered, deadline)
-      // At once, so that calls of the same moment see each other.
-      claim = cut < this.layers ? this.#pace.claim(guessTokens(inputs), this.layers - cut) : undefined
-      const sides = {
-        cloud: this.#cloud,
-        loader: this.#loader,
-        pace: this.#pace,
-        tokenizer: this.#tokenizer,
-        manifest: this.#manifest,
-        revision: this.#revision,
-        dtype: this.#dtype,
-        onFallback: (fallback: Fallback) => this.#dispatch('fallback', fallback),
-      }
-      const request = { inputs, cut, pooled, reason, claim }
-      const answering = new Embedding(sides, request, deadline).answer()
-      this.#loader.begin()
-      const result = await answering
-      const answers = result.embeddings.map((embedding) => ({
-        embedding,
-        cut: result.cut,
-        ledger: result.ledger,
-        ...(result.reason === undefined ? {} : { reason: result.reason }),
-      }))
-      const [first] = answers
-      return isList(input) || first === undefined ? answers : first
+      await this.#cuts.wait(options.cut, deadline)
+      const [answer] = await this.#request(inputs, pooled, options.cut, deadline)
+      return answer as Answer
     } finally {
-      claim?.release()
       deadline.release()
     }
   }
@@ -268,49 +269,82 @@ export class SplitCompute extends EventTarget {
     await this.#loader.close(error)
   }
 
-  async #cutAsOrdered(
-    ordered: number,
-    deadline: Deadline,
-  ): Promise<{ cut: number; reason: string | undefined }> {
-    if (!Number.isInteger(ordered) || ordered < 0 || ordered > this.layers) {
-      throw new SplitComputeError(
-        'invalid_argument',
-        `"cut" must be a whole number from 0 to ${this.layers}.`,
-      )
+  async #embedList(inputs: Inputs, pooled: Pooled, options: EmbedOptions): Promise<Answer[]> {
+    const { signal, timeoutMs, cut } = options
+    const call = new Deadline(signal, timeoutMs ?? Number.POSITIVE_INFINITY, this.#closing.signal)
+    // Where the caller gave no time, each step has what a call has: nobody knows how long thousands of texts take.
+    const stepMs = signal === undefined && timeoutMs === undefined ? DEFAULT_TIMEOUT_MS : undefined
+    const timed = async <T>(step: (deadline: Deadline) => Promise<T>): Promise<T> => {
+      const deadline = stepMs === undefined ? call : new Deadline(call.signal, stepMs)
+      return await step(deadline).finally(() => deadline !== call && deadline.release())
     }
-    const share = deadline.timeoutMs === undefined ? undefined : deadline.timeoutMs * WAITING_SHARE
-    const waiting = new Deadline(deadline.signal, share)
     try {
-      await this.#loader.reached(ordered, waiting.signal)
-    } catch {
-      deadline.signal.throwIfAborted()
+      await timed((deadline) => this.#cuts.wait(cut, deadline))
+      const request = (some: Inputs) => timed((deadline) => this.#request(some, pooled, cut, deadline))
+      const batches = new Batches(inputs, this.#manifest, request, options.onProgress)
+      const bounds = await this.#boundsFor(inputs, call.signal)
+      return await batches.answers(() =>
+        boundedByPace(bounds, this.#pace, this.layers - Math.max(this.cut, cut ?? 0)),
+      )
+    } catch (error) {
+      const ended = [signal, this.#closing.signal].find((source) => source?.aborted)
+      throw ended === undefined ? error : ended.reason
     } finally {
-      waiting.release()
+      call.release()
     }
-    if (this.cut <= ordered) {
-      return { cut: ordered, reason: undefined }
-    }
-    const { reason = 'the layers did not arrive in time.' } = this.progress
-    return { cut: this.cut, reason: `Cut ${ordered} was not possible: ${reason}` }
   }
 
-  #cutAsItStands(): { cut: number; reason: string | undefined } {
-    const { cut: loaded } = this.#loader
-    const why = this.#restReason() ?? (this.#pace.busy ? 'The device is busy.' : undefined)
-    if (why === undefined || loaded === this.layers) {
-      return { cut: loaded, reason: undefined }
+  /** One request, at the cut as it stands or as it was ordered. */
+  async #request(
+    inputs: Inputs,
+    pooled: Pooled,
+    ordered: number | undefined,
+    deadline: Deadline,
+  ): Promise<Answer[]> {
+    const { cut, reason } = this.#cuts.choose(ordered)
+    const tokens = guessTokens(inputs, this.#manifest)
+    // At once, so that calls of the same moment see each other.
+    const claim = cut < this.layers ? this.#pace.claim(tokens, this.layers - cut) : undefined
+    try {
+      const sides = {
+        cloud: this.#cloud,
+        loader: this.#loader,
+        pace: this.#pace,
+        tokenizer: this.#tokenizer,
+        manifest: this.#manifest,
+        revision: this.#revision,
+        dtype: this.#dtype,
+        onFallback: this.#onFallback,
+      }
+      const result = await new Embedding(sides, { inputs, cut, pooled, reason, claim }, deadline).answer()
+      return result.embeddings.map((embedding, i) => ({
+        embedding,
+        tokens: result.lengths[i] as number,
+        cut: result.cut,
+        ledger: result.ledger,
+        ...(result.reason === undefined ? {} : { reason: result.reason }),
+      }))
+    } finally {
+      this.#loader.begin()
+      claim?.release()
     }
-    const reason = `The cloud answered: ${why}`
-    this.#dispatch('fallback', { from: loaded, to: this.layers, reason })
-    return { cut: this.layers, reason }
   }
 
-  /** Why the device runs nothing for now, though its layers are there. */
-  #restReason(): string | undefined {
-    if (globalThis.document?.visibilityState === 'hidden') {
-      return 'The page is hidden.'
+  /** What a request of this list may hold. The model's limits are asked for when a list may reach them, and once. */
+  async #boundsFor(inputs: Inputs, signal: AbortSignal): Promise<Limits> {
+    const bounds = boundsOf(this.#limits, this.#manifest, this.#memory)
+    if (this.#limits !== undefined || isWithin(bounds, inputs, this.#manifest)) {
+      return bounds
     }
-    return this.#pace.resting ? 'The device was slow and rests.' : undefined
+    const patience = new Deadline(signal, LIMITS_MS)
+    try {
+      this.#limits = await this.#cloud.limits(patience.signal)
+    } catch {
+      signal.throwIfAborted()
+    } finally {
+      patience.release()
+    }
+    return boundsOf(this.#limits, this.#manifest, this.#memory)
   }
 
   #tell(): void {
@@ -339,25 +373,9 @@ export class SplitCompute extends EventTarget {
     this.#dispatch('progress', progress)
   }
 
+  readonly #onFallback = (fallback: Fallback) => this.#dispatch('fallback', fallback)
+
   #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
-}
-
-/** Tokens of the inputs, of texts by the usual length of a token. */
-function guessTokens(inputs: Inputs): number {
-  const CHARACTERS = 4
-  return [...inputs].reduce(
-    (sum, input) => sum + (typeof input === 'string' ? Math.ceil(input.length / CHARACTERS) : input.length),
-    0,
-  )
-}
-
-/** The name without the owner that a hub's name begins with. */
-function modelName(model: unknown): string {
-  const name = typeof model === 'string' ? model.replace(/^[A-Za-z0-9][A-Za-z0-9._-]*\//, '') : ''
-  if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(name)) {
-    throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${String(model)}`)
-  }
-  return name
 }

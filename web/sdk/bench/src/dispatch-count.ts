@@ -1,28 +1,20 @@
-/** Counts the dispatches that anything on this page or in this process records, whatever library it is. */
-export class DispatchCount {
-  #count = 0
-
-  /** From now on every compute pass is counted. */
-  install(): void {
-    const passes = GPUComputePassEncoder.prototype
-    const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = passes
-    const count = () => {
-      this.#count++
-    }
-    passes.dispatchWorkgroups = function (...grid) {
-      count()
-      return dispatchWorkgroups.apply(this, grid)
-    }
-    passes.dispatchWorkgroupsIndirect = function (...source) {
-      count()
-      return dispatchWorkgroupsIndirect.apply(this, source)
-    }
+/** Dispatches that `work` records, whatever library it is; nothing counts outside it, for that would take time from who records. */
+export async function countDispatches(work: () => Promise<void>): Promise<number> {
+  const passes = GPUComputePassEncoder.prototype
+  const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = passes
+  let count = 0
+  passes.dispatchWorkgroups = function (...grid) {
+    count++
+    return dispatchWorkgroups.apply(this, grid)
   }
-
-  /** Dispatches that `work` recorded. */
-  async during(work: () => Promise<void>): Promise<number> {
-    const before = this.#count
+  passes.dispatchWorkgroupsIndirect = function (...source) {
+    count++
+    return dispatchWorkgroupsIndirect.apply(this, source)
+  }
+  try {
     await work()
-    return this.#count - before
+  } finally {
+    Object.assign(passes, { dispatchWorkgroups, dispatchWorkgroupsIndirect })
   }
+  return count
 }

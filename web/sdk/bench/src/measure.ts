@@ -1,5 +1,5 @@
 import type { Dtype } from '../../src/client/manifest'
-import { DispatchCount } from './dispatch-count'
+import { countDispatches } from './dispatch-count'
 import type { Engine, LoadedModel, Passes } from './engines/engine'
 import { DeviceFloor } from './floor/floor'
 import type { Case, LayerShape } from './shapes'
@@ -55,6 +55,8 @@ export interface Plan {
   readonly pace: Pace
 }
 
+const WARM_UP_MILLISECONDS = 400
+
 /** Tells of a row as soon as it is there, with the report so far. */
 export type OnRow = (row: Row | MissingRow, report: Report) => void
 
@@ -64,7 +66,6 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
   if (adapter === null) {
     throw new Error('There is no WebGPU adapter here.')
   }
-  const counter = new DispatchCount()
   const floor = await DeviceFloor.measure(pace)
   const matmuls: Record<string, number> = {}
   const rows: Row[] = []
@@ -84,7 +85,6 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
   for (const { shape, tokens } of cases) {
     matmuls[`${shape.name} ${tokens}`] = rounded(await floor.operationsPerSecond(shape, tokens))
   }
-  counter.install()
   for (const { shape, dtype, tokens } of groups(cases)) {
     for (const engine of engines.filter(({ dtypes }) => dtypes.includes(dtype))) {
       let model: LoadedModel | undefined
@@ -96,7 +96,7 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
             throw new Error(reason)
           }
           model ??= await engine.load(shape, dtype)
-          const times = await measurePasses(await model.enter(count), pace, counter)
+          const times = await measurePasses(await model.enter(count), pace)
           const floorMs = await floor.milliseconds({ shape, dtype, tokens: count }, times.dispatchesPerLayer)
           const row = {
             ...head,
@@ -133,14 +133,12 @@ function groups(cases: readonly Case[]) {
   return found.values()
 }
 
-async function measurePasses(passes: Passes, pace: Pace, counter: DispatchCount) {
+async function measurePasses(passes: Passes, pace: Pace) {
   const failures = new Failures(passes.device)
   try {
-    // Kernels are compiled, and graphs captured, within the first calls.
     await passes.alone()
-    await passes.queue(1)
-    await passes.queue(1)
-    const dispatches = await counter.during(() => passes.queue(1))
+    await warmUp(passes)
+    const dispatches = await countDispatches(() => passes.queue(1))
     const queued = await queuedMilliseconds((calls) => passes.queue(calls), pace)
     await passes.alone()
     const alone = await medianMilliseconds(() => passes.alone(), pace.repeats)
@@ -153,6 +151,18 @@ async function measurePasses(passes: Passes, pace: Pace, counter: DispatchCount)
   } finally {
     failures.end()
     await passes.leave()
+  }
+}
+
+/**
+ * Kernels are compiled, and graphs captured, within the first calls; the code that records them, JavaScript or WebAssembly, is compiled
+ * in full only after many.
+ */
+async function warmUp(passes: Passes): Promise<void> {
+  const end = performance.now() + WARM_UP_MILLISECONDS
+  await passes.queue(2)
+  while (performance.now() < end) {
+    await passes.queue(4)
   }
 }
 

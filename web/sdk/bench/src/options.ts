@@ -24,7 +24,7 @@ usage: npm run bench -- [options]
   --cases LIST      instead of the three above, such as gpt2:1,gpt2:16,gpt2-xl:1
   --engines LIST    of splitcompute, onnxruntime-web, onnxruntime-web-gemm, jax-js, webgpu-torch (default: all)
   --repeats N       measurements of which the median counts (default: 5)
-  --milliseconds N  that one measurement of queued calls takes about (default: 100)
+  --milliseconds N  that one measurement of queued calls takes about (default: 200)
   --machine NAME    written into the report (default: the processor's name)
   --out FILE        the report as JSON, rewritten after each row
   --help
@@ -65,7 +65,7 @@ function parse(args: readonly string[]) {
         cases: { type: 'string' },
         engines: { type: 'string' },
         repeats: { type: 'string', default: '5' },
-        milliseconds: { type: 'string', default: '100' },
+        milliseconds: { type: 'string', default: '200' },
         machine: { type: 'string' },
         out: { type: 'string' },
         help: { type: 'boolean' },

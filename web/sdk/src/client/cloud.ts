@@ -19,6 +19,7 @@ const OFFLINE_MS = 5_000
 type EmbedBody = head['schemas']['EmbedBody']
 type EmbedResponse = head['schemas']['EmbedResponse']
 type ActivationsLocation = head['schemas']['ActivationsLocation']
+type ModelObject = catalog['schemas']['ModelObject']
 type ShardRequest = catalog['schemas']['ShardRequest']
 type ShardUrls = catalog['schemas']['ShardUrls']
 
@@ -28,6 +29,12 @@ export type Inputs = readonly string[] | readonly (readonly number[])[]
 export interface Pooled {
   readonly pooling: Pooling | 'none'
   readonly normalize: boolean
+}
+
+/** What one request may hold. */
+export interface Limits {
+  readonly inputs: number
+  readonly tokens: number
 }
 
 /** Bytes of bodies over the network. */
@@ -71,6 +78,18 @@ export class Cloud {
     return { manifest, revision: await sha256(bytes) }
   }
 
+  /**
+   * What one request may hold; the API is asked once, not until it answers.
+   *
+   * @throws SplitComputeError `refused`, `invalid_message`, `unreachable`
+   */
+  async limits(signal: AbortSignal): Promise<Limits> {
+    const request = { method: 'GET', path: `v1/models/${this.model}`, accept: 'application/json' } as const
+    const { bytes } = await this.api.send(request, signal, () => true)
+    const limits = JsonReader.parse<ModelObject>(bytes, 'invalid_message', 'The model').object('limits')
+    return { inputs: limits.size('maxInputs'), tokens: limits.size('maxTokensPerRequest') }
+  }
+
   /** @throws SplitComputeError `refused`, `invalid_message` */
   readonly sign = async (sha256s: readonly string[], signal: AbortSignal): Promise<Signed[]> => {
     const path = `v1/models/${this.model}/shards`
@@ -109,7 +128,7 @@ export class Cloud {
   /**
    * Finished embeddings: all layers in the cloud.
    *
-   * @returns for each input its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
+   * @returns for each input its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`, and its tokens
    * @throws SplitComputeError `invalid_message`, `refused`, `unreachable`
    */
   async embeddings(
@@ -118,19 +137,22 @@ export class Cloud {
     { pooling, normalize }: Pooled,
     signal: AbortSignal,
     enough: (failure: RetryableError) => boolean,
-  ): Promise<{ embeddings: Float32Array[]; traffic: Traffic }> {
+  ): Promise<{ embeddings: Float32Array[]; lengths: ArrayLike<number>; traffic: Traffic }> {
     const cut = manifest.layers
     const body: EmbedBody = { model: this.model, input: copy(inputs), cut, pooling, normalize }
     if (pooling === 'none') {
       const { bytes, traffic } = await this.#message({ ...body, dtype: 'f32' }, signal, enough)
-      return { embeddings: rows(readActivations(bytes, manifest.hiddenSize)), traffic }
+      const message = readActivations(bytes, manifest.hiddenSize)
+      return { embeddings: rows(message), lengths: message.lengths, traffic }
     }
     const request = { method: 'POST', path: 'v1/embed', accept: 'application/json', body } as const
     const { bytes, sent } = await this.api.send(request, signal, enough)
     const answer = JsonReader.parse<EmbedResponse>(bytes, 'invalid_message', 'The answer with the embeddings')
     const embeddings = answer.list('embeddings').map((item) => Float32Array.from(item.asNumbers()))
+    const lengths = answer.list('lengths').map((item) => item.asFinite())
     if (
       embeddings.length !== inputs.length ||
+      lengths.length !== inputs.length ||
       embeddings.some((embedding) => embedding.length !== manifest.hiddenSize)
     ) {
       throw new SplitComputeError(
@@ -138,7 +160,7 @@ export class Cloud {
         'The cloud answered embeddings of another number or size.',
       )
     }
-    return { embeddings, traffic: { sent, received: bytes.byteLength } }
+    return { embeddings, lengths, traffic: { sent, received: bytes.byteLength } }
   }
 
   /** Asks for a message, which comes in the answer or by way of a bucket. */

@@ -4,6 +4,7 @@ import { SplitComputeError, sentence } from '../errors'
 import { RetryableError } from './api-client'
 import type { Cloud, Inputs, Pooled, Traffic } from './cloud'
 import { Deadline } from './deadline'
+import { InvalidInput } from './inputs'
 import type { Loader } from './loader'
 import type { Dtype, Manifest } from './manifest'
 import type { Claim, Pace } from './pace'
@@ -31,6 +32,8 @@ export interface Fallback {
 
 export interface EmbeddingResult {
   readonly embeddings: Float32Array[]
+  /** Tokens of each input. */
+  readonly lengths: ArrayLike<number>
   readonly cut: number
   readonly ledger: Ledger
   readonly reason: string | undefined
@@ -103,7 +106,7 @@ export class Embedding {
     const own = cut === 0 ? this.#knownTokens() : undefined
     const input = own ?? (await this.#cloudsInput(cut))
     const embeddings = await this.#onDevice(device, cut, input, claim)
-    return this.#result(embeddings, cut)
+    return this.#result(embeddings, input.lengths, cut)
   }
 
   /** All layers on one side: the cloud if it answers, else a device that has the whole model. */
@@ -135,7 +138,7 @@ export class Embedding {
     )
     pace.cloudTook(ms)
     this.#count(result.traffic)
-    return this.#result(result.embeddings, manifest.layers)
+    return this.#result(result.embeddings, result.lengths, manifest.layers)
   }
 
   async #allOnDevice(why: unknown): Promise<EmbeddingResult> {
@@ -154,7 +157,7 @@ export class Embedding {
       this.#signal,
     )
     this.#milliseconds.device += performance.now() - start
-    return this.#result(embeddings, 0)
+    return this.#result(embeddings, input.lengths, 0)
   }
 
   async #cloudsInput(cut: number): Promise<TailInput> {
@@ -227,14 +230,14 @@ export class Embedding {
     }
   }
 
-  /** A call whose time is over fails with what ended it, and one that the cloud refused with that: no side would answer. */
+  /** A call whose time is over fails with what ended it, and one whose input cannot be embedded with that: no side would answer. */
   #throwIfOver(error: unknown): void {
     if (this.#signal.aborted) {
       throw error instanceof SplitComputeError && error.code === 'timeout' && error.cause !== undefined
         ? error
         : this.#signal.reason
     }
-    if (error instanceof SplitComputeError && error.code === 'refused') {
+    if (error instanceof InvalidInput || (error instanceof SplitComputeError && error.code === 'refused')) {
       throw error
     }
   }
@@ -260,10 +263,10 @@ export class Embedding {
     return sequences && pack(sequences)
   }
 
-  #result(embeddings: Float32Array[], cut: number): EmbeddingResult {
+  #result(embeddings: Float32Array[], lengths: ArrayLike<number>, cut: number): EmbeddingResult {
     const layers = { cloud: cut, device: this.sides.manifest.layers - cut }
     const ledger = { layers, bytes: this.#bytes, milliseconds: this.#milliseconds }
-    return { embeddings, cut, ledger, reason: this.#reason }
+    return { embeddings, lengths, cut, ledger, reason: this.#reason }
   }
 
   #count({ sent, received }: Traffic): void {

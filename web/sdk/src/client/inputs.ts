@@ -2,6 +2,23 @@ import { SplitComputeError } from '../errors'
 import type { Inputs, Pooled } from './cloud'
 import type { Manifest } from './manifest'
 
+/** An input that no side can embed. */
+export class InvalidInput extends SplitComputeError {
+  constructor(what: string) {
+    super('invalid_argument', `The input cannot be embedded: ${what}.`)
+  }
+}
+
+/** Whether a request failed for what was to be embedded: with other inputs it may well succeed. */
+export function isInputsFault(error: unknown): boolean {
+  const problem = error instanceof SplitComputeError ? error.problem : undefined
+  return (
+    error instanceof InvalidInput ||
+    problem?.status === 413 ||
+    (problem?.status === 400 && problem.field === 'input')
+  )
+}
+
 /** What a caller may ask for: one input, or a list of them. */
 export type Input = string | readonly number[] | readonly string[] | readonly (readonly number[])[]
 
@@ -36,34 +53,54 @@ export function checkPooled({ pooling, normalize }: Partial<Pooled>, manifest: M
  *
  * @throws SplitComputeError `invalid_argument`
  */
-export function checkInputs(input: Input, manifest: Manifest): Inputs {
+export function checkInputs(input: Input): Inputs {
   const list: readonly unknown[] = Array.isArray(input) && isList(input) ? input : [input]
-  if (list.length === 0 || (Array.isArray(input) && input.length === 0)) {
-    return fail('the input is empty')
+  if (list.length === 0) {
+    throw new InvalidInput('the input is empty')
   }
   if (list.every((item) => typeof item === 'string')) {
     return list
   }
   if (!list.every((item) => Array.isArray(item))) {
-    return fail('inputs are all texts or all lists of token ids')
-  }
-  for (const sequence of list as unknown[][]) {
-    checkTokens(sequence, manifest)
+    throw new InvalidInput('inputs are all texts or all lists of token ids')
   }
   return list as number[][]
 }
 
-function checkTokens(sequence: unknown[], { vocabularySize, maxTokens }: Manifest): void {
-  if (sequence.length === 0 || sequence.length > maxTokens) {
-    fail(`an input has ${sequence.length} tokens; from 1 to ${maxTokens} are possible`)
+/** Why one input cannot be embedded, where that can be told here: of a text only a tokenizer knows. */
+export function faultOf(
+  input: string | readonly unknown[],
+  { vocabularySize, maxTokens }: Manifest,
+): InvalidInput | undefined {
+  if (typeof input === 'string') {
+    return undefined
   }
-  for (const id of sequence) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabularySize) {
-      fail(`${String(id)} is no token id of this model; they are whole numbers below ${vocabularySize}`)
-    }
+  if (input.length === 0 || input.length > maxTokens) {
+    return new InvalidInput(`it has ${input.length} tokens; from 1 to ${maxTokens} are possible`)
   }
+  const wrong = input.findIndex(
+    (id) => !(Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabularySize),
+  )
+  return wrong < 0
+    ? undefined
+    : new InvalidInput(
+        `${String(input[wrong])} is no token id of this model; they are whole numbers below ${vocabularySize}`,
+      )
 }
 
-function fail(what: string): never {
-  throw new SplitComputeError('invalid_argument', `The input cannot be embedded: ${what}.`)
+/** Characters of Latin script that a token usually stands for; one of another script is about a token. */
+const CHARACTERS_A_TOKEN = 4
+
+/** How many tokens inputs have together, texts by their characters: exact for sequences alone. */
+export function guessTokens(inputs: Inputs, { maxTokens }: Manifest): number {
+  let tokens = 0
+  for (const input of inputs) {
+    if (typeof input === 'string') {
+      const others = input.match(/\P{ASCII}/gu)?.length ?? 0
+      tokens += Math.min(maxTokens, 1 + Math.ceil((input.length - others) / CHARACTERS_A_TOKEN) + others)
+    } else {
+      tokens += input.length
+    }
+  }
+  return tokens
 }

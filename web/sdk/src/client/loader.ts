@@ -11,7 +11,7 @@ const FORGIVEN_MS = 600_000
 /** Units on their way at once: one connection would wait for hashes and disk, more would delay the one that is next. */
 const IN_FLIGHT = 4
 
-/** Nothing is opened, compiled or loaded before the first request is on its way or this much time has passed. */
+/** Nothing is opened, compiled or loaded before the first answer is here or this much time has passed. */
 const HEAD_START_MS = 300
 
 /** A network that was given up is tried again when the browser says that it is back, or after this. */
@@ -85,7 +85,7 @@ export class Loader {
     begun.then(() => this.#run()).catch((error: unknown) => this.#stop(error))
   }
 
-  /** The first request is on its way: what loads from here on does not delay it. */
+  /** The first answer is here: what loads from here on does not delay it. */
   begin(): void {
     this.#begin()
   }

@@ -1,4 +1,5 @@
 import type { components } from '../api/catalog'
+import { SplitComputeError } from '../errors'
 import type { ApiClient } from './api-client'
 import { JsonReader } from './json-reader'
 
@@ -18,4 +19,17 @@ export async function listModels(api: ApiClient, signal: AbortSignal): Promise<M
     hiddenSize: model.size('hiddenSize'),
     dtypes: model.list('dtypes').map((dtype) => dtype.asString()),
   }))
+}
+
+/**
+ * The name without the owner that a hub's name begins with.
+ *
+ * @throws SplitComputeError `invalid_argument`
+ */
+export function modelName(model: unknown): string {
+  const name = typeof model === 'string' ? model.replace(/^[A-Za-z0-9][A-Za-z0-9._-]*\//, '') : ''
+  if (!/^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,95}$/.test(name)) {
+    throw new SplitComputeError('invalid_argument', `"model" is not a model's name: ${String(model)}`)
+  }
+  return name
 }

@@ -1,6 +1,7 @@
 import { importTokenizer } from 'virtual:tokenizer'
 import { SplitComputeError } from '../errors'
 import type { Tokenize } from '../tokenizer/tokenizer'
+import { InvalidInput } from './inputs'
 import type { Manifest } from './manifest'
 
 /** The model's tokenizer in this browser, fetched when it is first wanted: for answers that need no cloud. */
@@ -45,9 +46,8 @@ export class LazyTokenizer {
     return texts.map((text) => {
       const tokens = tokenize(text, this.manifest.truncateTokens)
       if (!this.#isValid(tokens)) {
-        throw new SplitComputeError(
-          'invalid_argument',
-          `A text has ${tokens.length} tokens; from 1 to ${this.manifest.maxTokens} are possible.`,
+        throw new InvalidInput(
+          `a text has ${tokens.length} tokens; from 1 to ${this.manifest.maxTokens} are possible`,
         )
       }
       return tokens

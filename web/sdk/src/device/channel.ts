@@ -1,5 +1,8 @@
 import { type ErrorCode, type Problem, SplitComputeError, sentence } from '../errors'
 
+/** Counts of progress come by the thousand; each message to the page has its price. */
+const TELL_INTERVAL_MS = 20
+
 /** What a `MessagePort`, a `Worker` and a worker's global scope have in common. */
 export interface Port {
   postMessage(message: unknown, transfer: Transferable[]): void
@@ -20,7 +23,7 @@ export type Handlers<C extends Calls> = {
 export interface CallContext {
   /** Aborts with the caller's reason. */
   readonly signal: AbortSignal
-  /** Tells the caller of progress. */
+  /** Adds to what the caller is told of progress; it hears the sum from time to time, and at the end. */
   readonly tell: (count: number) => void
 }
 
@@ -146,18 +149,34 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
   async #serve(id: number, name: string, argument: unknown): Promise<void> {
     const controller = new AbortController()
     this.#serving.set(id, controller)
+    let counted = 0
+    let toldAt = Number.NEGATIVE_INFINITY
+    const tell = () => {
+      if (counted !== 0) {
+        this.#send({ tell: id, count: counted })
+        counted = 0
+        toldAt = performance.now()
+      }
+    }
     try {
       const context = {
         signal: controller.signal,
-        tell: (count: number) => this.#send({ tell: id, count }),
+        tell: (count: number) => {
+          counted += count
+          if (performance.now() - toldAt >= TELL_INTERVAL_MS) {
+            tell()
+          }
+        },
       }
       const result: unknown = await this.handlers[name]?.(argument, context)
+      tell()
       if (result instanceof Transferred) {
         this.#send({ answer: id, value: result.value }, result.transfer)
       } else {
         this.#send({ answer: id, value: result })
       }
     } catch (error) {
+      tell()
       this.#send({ answer: id, error: toWire(error) })
     } finally {
       this.#serving.delete(id)

@@ -1,4 +1,4 @@
-import type { Manifest, Shard } from '../client/manifest'
+import type { Manifest, Part, Shard } from '../client/manifest'
 import type { DeviceSettings, Loaded } from '../device'
 import { requestDevice } from '../engine/gpu'
 import { TailEngine } from '../engine/tail-engine'
@@ -49,15 +49,15 @@ export class DeviceServer {
 
   async #open(settings: DeviceSettings): Promise<Tail> {
     const gpu = await requestDevice()
-    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings))
+    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings), {
+      memory: settings.memory,
+    })
     gpu.lost.then(({ reason, message }) => {
       if (!this.#closing.signal.aborted) {
         this.#closing.abort(new SplitComputeError('device_lost', message || reason))
         this.#channel.call('lost', message || reason).catch(() => undefined)
       }
     })
-    // A kernel that does not compile fails the runs that need it; nobody awaits it here.
-    engine.compile().catch(() => undefined)
     const wanted = settings.units.map((unit) => shardOf(settings, unit).sha256)
     const { tokenizer } = settings.manifest
     const planned = tokenizer === undefined ? wanted : [...wanted, tokenizer.sha256]
@@ -79,17 +79,27 @@ export class DeviceServer {
   }
 }
 
+/**
+ * Compiling takes every core for a while. A first unit that is here by then was on the disk or near, and would have been
+ * delayed by it; a slower network leaves the cores idle.
+ */
+const COMPILE_AFTER_MS = 500
+
 /** The engine, and the shards on their way to it. */
 class Tail {
   /** Bytes of the units that are being loaded; the engine counts them once they are attached. */
   #loading = 0
+  #compiling = false
 
   constructor(
     readonly engine: TailEngine,
     private readonly source: ShardSource,
     private readonly settings: DeviceSettings,
     private readonly closing: AbortSignal,
-  ) {}
+  ) {
+    const timer = setTimeout(() => this.#compile(), COMPILE_AFTER_MS)
+    closing.addEventListener('abort', () => clearTimeout(timer))
+  }
 
   async load(unit: string, { signal, tell }: CallContext): Promise<Loaded> {
     const { engine } = this
@@ -124,11 +134,20 @@ class Tail {
     const about = { model, unit: 'tokenizer', dtype: '' }
     for (let again = false; ; again = true) {
       const bytes = new Uint8Array(shard.bytes)
-      await this.source.bring(shard, about, { signal, onBytes: tell }, async (part, piece) => {
-        bytes.set(piece, part.offset)
-      })
-      // No canary vouches for it, and it is small.
-      if ((await sha256(bytes)) === shard.sha256) {
+      let right = false
+      await this.source.bring(
+        shard,
+        about,
+        { signal, onBytes: tell },
+        async (part, piece) => {
+          bytes.set(piece, part.offset)
+        },
+        // No canary vouches for it, and it is small.
+        async () => {
+          right = (await sha256(bytes)) === shard.sha256
+        },
+      )
+      if (right) {
         return tokenizerJson(bytes)
       }
       await this.source.forget(shard)
@@ -138,6 +157,14 @@ class Tail {
           'The shard of the tokenizer is not what the manifest names.',
         )
       }
+    }
+  }
+
+  #compile(): void {
+    if (!this.#compiling) {
+      this.#compiling = true
+      // A kernel that does not compile fails the runs that need it; nobody awaits it here.
+      this.engine.compile().catch(() => undefined)
     }
   }
 
@@ -180,32 +207,39 @@ class Tail {
     const { signal } = options
     let buffers: UnitBuffers | undefined
     let dataOffset = 0
-    let from: Loaded['from']
     const start = performance.now()
-    try {
-      const about = { model: manifest.model, unit, dtype }
-      from = await this.source.bring(shard, about, options, async (part, bytes) => {
-        if (buffers === undefined) {
-          const header = readUnitHeader(bytes, shard.bytes, manifest, unit, dtype)
-          buffers = await this.engine.allocate(unit, header.tensors, header.dataBytes)
-          dataOffset = header.dataOffset
-        }
-        const begin = Math.max(part.offset, dataOffset)
-        buffers.write(begin - dataOffset, bytes.subarray(begin - part.offset))
-      })
+    let attached = start
+    const about = { model: manifest.model, unit, dtype }
+    const write = async (part: Part, bytes: Uint8Array<ArrayBuffer>) => {
+      if (buffers === undefined) {
+        const header = readUnitHeader(bytes, shard.bytes, manifest, unit, dtype)
+        buffers = await this.engine.allocate(unit, header.tensors, header.dataBytes)
+        dataOffset = header.dataOffset
+      }
+      const begin = Math.max(part.offset, dataOffset)
+      buffers.write(begin - dataOffset, bytes.subarray(begin - part.offset))
+    }
+    const prove = async () => {
       signal.throwIfAborted()
       this.closing.throwIfAborted()
-    } catch (error) {
+      if (buffers === undefined) {
+        throw new SplitComputeError('invalid_manifest', `The shard of ${unit} has no parts.`)
+      }
+      this.engine.attach(unit, buffers)
+      // From here on they are the engine's.
+      buffers = undefined
+      attached = performance.now()
+      await this.#check(unit, signal)
+      if (unit.startsWith('layer.')) {
+        this.#compile()
+      }
+    }
+    try {
+      const from = await this.source.bring(shard, about, options, write, prove)
+      return { from, milliseconds: { bytes: attached - start, canary: performance.now() - attached } }
+    } finally {
       buffers?.destroy()
-      throw error
     }
-    if (buffers === undefined) {
-      throw new SplitComputeError('invalid_manifest', `The shard of ${unit} has no parts.`)
-    }
-    this.engine.attach(unit, buffers)
-    const attached = performance.now()
-    await this.#check(unit, signal)
-    return { from, milliseconds: { bytes: attached - start, canary: performance.now() - attached } }
   }
 
   /** A unit that fails its canary is off the device at once. */

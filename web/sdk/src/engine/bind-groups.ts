@@ -30,6 +30,15 @@ export class BindGroups {
     return this.device.createBindGroup({ layout, entries })
   }
 
+  /** Forgets what begins with `key`: its buffers are no more. */
+  forget(key: string): void {
+    for (const kept of this.#groups.keys()) {
+      if (kept.startsWith(key)) {
+        this.#groups.delete(kept)
+      }
+    }
+  }
+
   /** Forgets all: a buffer among them was replaced. */
   clear(): void {
     this.#groups.clear()

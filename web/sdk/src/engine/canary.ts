@@ -59,3 +59,17 @@ export function checkAnswer(unit: string, canary: Canary, answer: Float32Array):
     compare(`element ${at}`, answer[at] ?? Number.NaN, expected, tolerance)
   }
 }
+
+/**
+ * Compares a row that was computed in two ways, as closely as a canary is.
+ *
+ * @throws SplitComputeError `canary_failed`
+ */
+export function checkSame(unit: string, one: Float32Array, other: Float32Array): void {
+  const norm = Math.sqrt(one.reduce((sum, value) => sum + value * value, 0))
+  const tolerance = (TOLERANCE * norm) / Math.sqrt(one.length)
+  // Said this way round, a NaN fails.
+  if (!one.every((value, i) => Math.abs(value - (other[i] ?? Number.NaN)) <= tolerance)) {
+    throw new SplitComputeError('canary_failed', `This device computes a single row of ${unit} wrong.`)
+  }
+}

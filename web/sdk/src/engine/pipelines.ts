@@ -1,11 +1,20 @@
 import type { Activation, Dtype, Mask } from '../client/manifest'
 import activation from './kernels/activation.wgsl'
+import attentionCombine from './kernels/attention_combine.wgsl'
 import attentionParams from './kernels/attention_params.wgsl'
 import attentionPlain from './kernels/attention_plain.wgsl'
+import attentionSplit from './kernels/attention_split.wgsl'
 import attentionTile from './kernels/attention_tile.wgsl'
+import cacheAligned from './kernels/cache_aligned.wgsl'
+import cacheAny from './kernels/cache_any.wgsl'
 import embedding from './kernels/embedding.wgsl'
+import gather from './kernels/gather.wgsl'
 import headsAligned from './kernels/heads_aligned.wgsl'
 import headsAny from './kernels/heads_any.wgsl'
+import inputNormed from './kernels/input_normed.wgsl'
+import inputRows from './kernels/input_rows.wgsl'
+import keysCached from './kernels/keys_cached.wgsl'
+import keysUncached from './kernels/keys_uncached.wgsl'
 import linear from './kernels/linear.wgsl'
 import matmulPlain from './kernels/matmul_plain.wgsl'
 import matmulPlainRow from './kernels/matmul_plain_row.wgsl'
@@ -16,6 +25,8 @@ import pool from './kernels/pool.wgsl'
 import residualNorm from './kernels/residual_norm.wgsl'
 import slices from './kernels/slices.wgsl'
 import sum from './kernels/sum.wgsl'
+import top from './kernels/top.wgsl'
+import total from './kernels/total.wgsl'
 import unpack from './kernels/unpack.wgsl'
 import weightsF16 from './kernels/weights_f16.wgsl'
 import weightsF32 from './kernels/weights_f32.wgsl'
@@ -53,8 +64,13 @@ export interface MatmulOptions {
   /** Rows of f32 weights that do not start at a multiple of 16 bytes. */
   readonly unaligned: boolean
   /** `undefined` for the bare sums. */
-  readonly epilogue: Activation | 'none' | undefined
+  readonly epilogue: Epilogue | undefined
+  /** Of variants for rows, of which there is one: whether they normalise it first. */
+  readonly normed?: boolean
 }
+
+/** What a matmul does with a sum once it has added the bias; `residual` adds it to what the output holds. */
+export type Epilogue = Activation | 'none' | 'residual'
 
 interface Source {
   readonly name: string
@@ -72,24 +88,34 @@ export class Pipelines {
 
   constructor(readonly device: GPUDevice) {}
 
-  matmul({ variant, dtype, unaligned, epilogue }: MatmulOptions): Promise<Kernel> {
+  matmul({ variant, dtype, unaligned, epilogue, normed = false }: MatmulOptions): Promise<Kernel> {
     const shape: MatmulVariant = MATMULS[variant]
+    const residual = epilogue === 'residual'
     const shared = {
       UNALIGNED: unaligned,
       BIAS: epilogue !== undefined,
-      ACTIVATION: ACTIVATIONS[epilogue ?? 'none'],
+      RESIDUAL: residual,
+      ACTIVATION: ACTIVATIONS[residual ? 'none' : (epilogue ?? 'none')],
     }
-    const source = {
-      name: `${variant} ${dtype}`,
-      access: dtype === 'q8' || dtype === 'q4' ? 'rrrwr' : 'rrrw',
-      parts: [linear, WEIGHTS[dtype], activation],
-    }
+    const access = dtype === 'q8' || dtype === 'q4' ? 'rrrwr' : 'rrrw'
+    const source = { name: `${variant} ${dtype}`, access, parts: [linear, WEIGHTS[dtype], activation] }
     switch (shape.kind) {
       case 'row':
         return this.#kernel({
           ...source,
-          constants: { ...shared, THREADS: shape.threads, LANES: shape.lanes, COLUMNS: shape.columns },
-          parts: [...source.parts, shape.subgroups ? matmulRowSubgroups : matmulRow],
+          access: normed ? `${access}rr` : access,
+          constants: {
+            ...shared,
+            THREADS: shape.threads,
+            LANES: shape.lanes,
+            COLUMNS: normed ? shape.normedColumns : shape.columns,
+            ...(normed ? { NORM_BINDING: access.length + 1 } : {}),
+          },
+          parts: [
+            ...source.parts,
+            ...(normed ? [total, inputNormed] : [inputRows]),
+            shape.subgroups ? matmulRowSubgroups : matmulRow,
+          ],
           subgroups: shape.subgroups,
         })
       case 'tile':
@@ -119,25 +145,51 @@ export class Pipelines {
     return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, sum] })
   }
 
-  /** @param lanes threads of a row */
-  residualNorm(post: boolean, lanes: number): Promise<Kernel> {
-    const constants = { POST: post, LANES: lanes }
-    return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts: [slices, residualNorm] })
+  /** @param threads of a row */
+  residualNorm(post: boolean, threads: number): Promise<Kernel> {
+    const constants = { POST: post, THREADS: threads }
+    const parts = [slices, total, residualNorm]
+    return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts })
   }
 
-  attention(variant: AttentionVariant, headSize: number, mask: Mask): Promise<Kernel> {
-    const heads = headSize % 4 === 0 ? headsAligned : headsAny
-    const tile = variant.kind === 'tile'
+  /** @param cached whether keys and values of earlier runs lie in a cache, where this run's are added */
+  attention(variant: AttentionVariant, headSize: number, mask: Mask, cached: boolean): Promise<Kernel> {
+    const aligned = headSize % 4 === 0
+    const quads = Math.ceil(headSize / 4)
+    const { kind } = variant
+    const bodies = { tile: attentionTile, plain: attentionPlain, split: attentionSplit }
     return this.#kernel({
-      name: 'attention',
-      access: 'rrw',
+      name: `attention ${kind}`,
+      access: `rrw${cached ? 'w' : ''}${kind === 'split' ? 'w' : ''}`,
       constants: {
-        QUADS: Math.ceil(headSize / 4),
+        QUADS: quads,
+        CACHED: cached,
         CAUSAL: mask === 'causal',
-        ...(tile ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
+        ...(kind === 'tile' ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
+        ...(kind === 'split' ? { LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) } : {}),
       },
-      parts: [attentionParams, heads, tile ? attentionTile : attentionPlain],
+      parts: [
+        attentionParams,
+        aligned ? headsAligned : headsAny,
+        ...(cached ? [aligned ? cacheAligned : cacheAny, keysCached] : [keysUncached]),
+        bodies[kind],
+      ],
     })
+  }
+
+  attentionCombine(headSize: number): Promise<Kernel> {
+    const constants = { QUADS: Math.ceil(headSize / 4) }
+    const parts = [attentionParams, attentionCombine]
+    return this.#kernel({ name: 'attention combine', access: 'rrw', constants, parts })
+  }
+
+  gather(): Promise<Kernel> {
+    return this.#kernel({ name: 'gather', access: 'rrw', constants: {}, parts: [gather] })
+  }
+
+  /** @param raw whether it is given logits, not pairs of its own */
+  top(raw: boolean): Promise<Kernel> {
+    return this.#kernel({ name: 'top', access: 'rw', constants: { RAW: raw }, parts: [top] })
   }
 
   embedding(f16: boolean, types: boolean): Promise<Kernel> {
@@ -149,8 +201,10 @@ export class Pipelines {
     return this.#kernel({ name: 'unpack', access: 'rw', constants: { F16: f16 }, parts: [unpack] })
   }
 
-  pool(): Promise<Kernel> {
-    return this.#kernel({ name: 'pool', access: 'rrw', constants: {}, parts: [pool] })
+  /** @param threads of a sequence */
+  pool(threads: number): Promise<Kernel> {
+    const constants = { THREADS: threads }
+    return this.#kernel({ name: 'pool', access: 'rrw', constants, parts: [total, pool] })
   }
 
   #kernel(source: Source): Promise<Kernel> {

@@ -2,10 +2,15 @@ import type { Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import type { Tensor } from '../shards/safetensors'
 import { type Run, splitIntoRuns, type TailBatch } from './batch'
-import { canaryInput, canaryRows, canaryTokens, checkAnswer } from './canary'
-import { allocate } from './gpu'
+import { KvCache } from './kv-cache'
+import { LogitsEncoding } from './logits-encoding'
+import { LogitsMemory } from './logits-memory'
 import { Pipelines } from './pipelines'
-import { type RunEncoding, type RunKernels, type RunSpan, TailProgram, uniformBytes } from './tail-program'
+import { Proof } from './proof'
+import { ResultMemory } from './result-memory'
+import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
+import { type CopiedRows, TailSession } from './session'
+import { type RunShape, TailProgram, uniformBytes } from './tail-program'
 import { UnitBuffers } from './unit-buffers'
 import type { ForcedVariants } from './variants'
 import { allocateWorkspace, type Workspace, workspaceBytes, workspaceTokens } from './workspace'
@@ -16,63 +21,81 @@ const COMPILED_ROWS = [64, 256, 16, 1]
 /** Operations a second that a device is given credit for before it has run anything. */
 const ASSUMED_SPEED = 2e11
 
-/** Result buffers up to this size are kept for the next run. */
-const KEPT_BYTES = 4 * 1024 * 1024
-
 /** A submit longer than this may be taken for a hang by the system's watchdog. */
 const SLICE_SECONDS = 0.05
+
+export interface EngineOptions {
+  /** Most bytes of one buffer and of one binding. */
+  readonly bufferLimit?: number
+  /** Most bytes of weights, workspace, keys and values together. */
+  readonly memory?: number
+  /** Variants of kernels to take whatever the shape. */
+  readonly forced?: ForcedVariants
+}
 
 /** The layers of one model on one GPU device: holds their weights and runs the tail of a batch. */
 export class TailEngine {
   readonly #program: TailProgram
   readonly #units = new Map<string, UnitBuffers>()
-  readonly #uniforms: GPUBuffer
+  readonly #proof: Proof
+  readonly #sessions = new Map<TailSession, KvCache>()
+  readonly #bufferLimit: number
+  readonly #memory: number
+  #uniforms: GPUBuffer
+  readonly #logitsMemory: LogitsMemory
+  readonly #results: ResultMemory
   #workspace: { readonly tokens: number; readonly buffers: Workspace } | undefined
   /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
   #turn: Promise<unknown> = Promise.resolve()
   #speed = ASSUMED_SPEED
-  #kept: ResultBuffers | undefined
-  #destroyed = false
+  /** When the last answer came. */
+  #answered = 0
 
-  /**
-   * @param mostTokens of one run, unless a single sequence is longer
-   * @param bufferLimit most bytes of one buffer and of one binding
-   * @param forced variants of kernels to take whatever the shape
-   */
+  /** @param mostTokens of one run, unless a single sequence is longer */
   constructor(
     readonly device: GPUDevice,
     private readonly manifest: Manifest,
-    private readonly dtype: Dtype,
+    dtype: Dtype,
     private readonly mostTokens: number,
-    private readonly bufferLimit = Math.min(
-      device.limits.maxBufferSize,
-      device.limits.maxStorageBufferBindingSize,
-    ),
-    forced: ForcedVariants = {},
+    { bufferLimit, memory, forced = {} }: EngineOptions = {},
   ) {
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
+    this.#bufferLimit = bufferLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    this.#memory = memory ?? Number.POSITIVE_INFINITY
+    this.#logitsMemory = new LogitsMemory(device, manifest, this.#bufferLimit)
+    this.#results = new ResultMemory(device)
     this.#program = new TailProgram(new Pipelines(device), manifest, dtype, forced)
-    this.#uniforms = device.createBuffer({
-      label: 'uniforms',
-      size: uniformBytes(this.#program.mostDispatches),
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    this.#uniforms = this.#uniformSlots(this.#program.mostDispatches)
+    this.#proof = new Proof({
+      manifest,
+      dtype,
+      mostTokens,
+      choice: this.#program.choice,
+      compute: (...work) => this.#compute(...work),
+      logits: (rows, variants) => this.#logits(rows, variants),
+      cache: (from, to) => this.#cache(from, to, 1),
     })
   }
 
-  /** Bytes of weights on the GPU, and of the largest workspace that a run may ask for. */
+  /** Bytes of weights on the GPU, of the largest workspace that a run may ask for, and of the sessions' keys and values. */
   get bytes(): number {
+    const { manifest, mostTokens } = this
     const weights = [...this.#units.values()].reduce((sum, unit) => sum + unit.bytes, 0)
-    return weights + workspaceBytes(this.manifest, this.mostTokens)
+    const logits = this.#units.has('lm_head') ? this.#logitsMemory.bytes : 0
+    const sessions = [...this.#sessions.values()].reduce((sum, cache) => sum + cache.bytes, 0)
+    return weights + workspaceBytes(manifest, mostTokens) + logits + sessions
   }
 
-  /** The variant of each kernel that this device takes, by kernel and shape. */
+  /** The variant of each kernel that this device takes, over the sizes for which it does, and those that compute wrong on it. */
   describe(): Readonly<Record<string, string>> {
-    return this.#program.describe()
+    return this.#program.choice.describe(this.mostTokens, this.#logitsMemory.rows)
   }
 
   /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */
   async compile(): Promise<void> {
     for (const rows of COMPILED_ROWS) {
-      await this.#program.kernels(rows, rows)
+      const inputs = ['f16', 'f32', 'tokens'] as const
+      await this.#program.kernels({ rows, longest: rows, inputs, layers: true, cached: false })
     }
   }
 
@@ -82,7 +105,7 @@ export class TailEngine {
    * @throws SplitComputeError `out_of_memory`, `limit_exceeded`
    */
   allocate(unit: string, tensors: readonly Tensor[], dataBytes: number): Promise<UnitBuffers> {
-    return UnitBuffers.allocate(this.device, unit, tensors, dataBytes, this.bufferLimit)
+    return UnitBuffers.allocate(this.device, unit, tensors, dataBytes, this.#bufferLimit)
   }
 
   /** From now on runs find this unit here. */
@@ -113,53 +136,74 @@ export class TailEngine {
     const values = await this.#compute(spans, size, signal, (results, encoding, i) => {
       const run = runs[i]
       if (run === undefined) {
-        return
+        return []
       }
       if (batch.pooling === 'none') {
-        return { from: 0, rows: run.tokens, to: run.firstToken }
+        return [{ from: 0, rows: run.tokens, to: run.firstToken }]
       }
       encoding.pool(batch.pooling, batch.normalize, results, run.firstSequence)
-      return
+      return []
     })
     return this.#split(values, batch)
   }
 
   /**
-   * Runs the canary of an attached unit; one whose shard has none passes.
+   * Begins sequences that grow step by step; layers `[cut, layers)` keep their keys and values until `close`.
    *
-   * @throws SplitComputeError `canary_failed`, `invalid_argument` for `lm_head`; what `run` throws
+   * @param sequences that steps may have tokens for
+   * @throws SplitComputeError `unsupported_model` where tokens see what comes behind them, `invalid_argument`, `canary_failed`
+   */
+  async session(cut: number, sequences: number, signal: AbortSignal): Promise<TailSession> {
+    const { manifest } = this
+    const { layers, layer } = manifest
+    if (layer.attention.mask !== 'causal') {
+      throw new SplitComputeError('unsupported_model', 'Only models with a causal mask go on token by token.')
+    }
+    if (!Number.isInteger(cut) || cut < 0 || cut > layers) {
+      throw new SplitComputeError('invalid_argument', `"cut" must be from 0 to ${layers}, not ${cut}.`)
+    }
+    if (!Number.isInteger(sequences) || sequences < 1) {
+      throw new SplitComputeError('invalid_argument', `"sequences" must be at least 1, not ${sequences}.`)
+    }
+    const tail = Array.from({ length: layers - cut }, (_, i) => cut + i)
+    await this.#proof.checkSteps(
+      tail.filter((k) => this.#units.has(`layer.${k}`)),
+      signal,
+    )
+    const cache = this.#cache(cut, layers, sequences)
+    const host = {
+      manifest,
+      mostTokens: this.mostTokens,
+      compute: this.#compute.bind(this),
+      logits: (rows: number) => this.#logits(rows),
+      closed: (closed: TailSession) => this.#sessions.delete(closed),
+    }
+    const session = new TailSession(host, cache, cut, sequences)
+    this.#sessions.set(session, cache)
+    return session
+  }
+
+  /**
+   * Runs the canary of an attached unit; one whose shard has none passes. A kernel's variant that computes it wrong is dropped for
+   * another where there is one.
+   *
+   * @throws SplitComputeError `canary_failed`; what `run` throws
    */
   async check(unit: string, signal: AbortSignal): Promise<void> {
-    const { manifest } = this
-    if (unit === 'lm_head') {
-      throw new SplitComputeError('invalid_argument', 'Runs do not use "lm_head" yet, so it has no check.')
-    }
-    const canary = manifest.units.get(unit)?.get(this.dtype)?.canary
-    if (canary === undefined) {
-      return
-    }
-    const layer = /^layer\.(\d+)$/.exec(unit)?.[1]
-    const from = layer === undefined ? manifest.layers : Number(layer)
-    const rows = canaryRows(manifest)
-    const input: RunSpan['input'] =
-      unit === 'embeddings'
-        ? canaryTokens(canary, manifest)
-        : { dtype: 'f32', bytes: new Uint8Array(canaryInput(canary, manifest).buffer) }
-    const to = layer === undefined ? from : from + 1
-    const span = { lengths: [rows], input, from, to, final: unit === 'final' }
-    const size = this.#program.resultStride('none') * 4
-    const values = await this.#compute([span], size, signal, () => ({ from: rows - 1, rows: 1, to: 0 }))
-    checkAnswer(unit, canary, values.subarray(0, manifest.hiddenSize))
+    await this.#proof.check(unit, signal)
   }
 
   destroy(): void {
+    for (const session of this.#sessions.keys()) {
+      session.close()
+    }
     for (const unit of this.#units.values()) {
       unit.destroy()
     }
     this.#units.clear()
-    this.#destroyed = true
+    this.#logitsMemory.destroy()
     this.#destroyWorkspace()
-    this.#destroyKept()
+    this.#results.destroy()
     this.#uniforms.destroy()
     this.device.destroy()
   }
@@ -179,22 +223,24 @@ export class TailEngine {
    * Takes its turn to submit the spans, then waits for the results.
    *
    * @param size bytes of the results
-   * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results, if any
+   * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results
+   * @param moreDispatches that `finish` records beyond a pooling
    */
   async #compute(
     spans: readonly RunSpan[],
     size: number,
     signal: AbortSignal,
-    finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => CopiedRows | undefined,
+    finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => readonly CopiedRows[],
+    moreDispatches = 0,
   ): Promise<Float32Array> {
     const turn = this.#turn.then(async () => {
       signal.throwIfAborted()
-      const workspace = await this.#room(Math.max(...spans.map(tokensOf)))
+      const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
       const kernels: RunKernels[] = []
       for (const span of spans) {
-        kernels.push(await this.#program.kernels(tokensOf(span), Math.max(...span.lengths)))
+        kernels.push(await this.#program.kernels(shapeOf(span)))
       }
-      const buffers = await this.#resultBuffers(size)
+      const buffers = await this.#results.take(size)
       const errors = this.#validated(() => {
         signal.throwIfAborted()
         for (const [i, span] of spans.entries()) {
@@ -218,7 +264,9 @@ export class TailEngine {
         throw new SplitComputeError('wrong_result', `The GPU refused the work: ${error.message}`)
       }
       signal.throwIfAborted()
-      this.#learnSpeed(spans, began)
+      // Behind others a batch has waited for them first.
+      this.#learnSpeed(spans, Math.max(began, this.#answered))
+      this.#answered = performance.now()
       return new Float32Array(readback.getMappedRange(0, size).slice(0))
     } catch (cause) {
       if (cause instanceof SplitComputeError || signal.aborted) {
@@ -229,44 +277,8 @@ export class TailEngine {
       if (readback.mapState === 'mapped') {
         readback.unmap()
       }
-      this.#release(buffers)
+      this.#results.give(buffers)
     }
-  }
-
-  /** Buffers for results of so many bytes: those of the last run where they fit, for to allocate takes a turn of the GPU's process. */
-  async #resultBuffers(size: number): Promise<ResultBuffers> {
-    const kept = this.#kept
-    if (kept !== undefined && kept.readback.size >= size) {
-      this.#kept = undefined
-      return kept
-    }
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
-    const [results, readback] = await allocate(this.device, [
-      { label: 'results', size, usage },
-      { label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST },
-    ])
-    if (results === undefined || readback === undefined) {
-      throw new SplitComputeError('out_of_memory', 'The GPU gave no room for the results.')
-    }
-    return { results, readback }
-  }
-
-  #release(buffers: ResultBuffers): void {
-    const { results, readback } = buffers
-    const keep = !this.#destroyed && readback.mapState === 'unmapped' && readback.size <= KEPT_BYTES
-    if (keep && readback.size > (this.#kept?.readback.size ?? 0)) {
-      this.#destroyKept()
-      this.#kept = buffers
-    } else {
-      results.destroy()
-      readback.destroy()
-    }
-  }
-
-  #destroyKept(): void {
-    this.#kept?.results.destroy()
-    this.#kept?.readback.destroy()
-    this.#kept = undefined
   }
 
   /** The first error of `work`: a dispatch that fails validation writes nothing, and zeros would pass as an answer. */
@@ -288,7 +300,7 @@ export class TailEngine {
     kernels: RunKernels,
     workspace: Workspace,
     results: GPUBuffer,
-    finish: (encoding: RunEncoding) => CopiedRows | undefined,
+    finish: (encoding: RunEncoding) => readonly CopiedRows[],
   ): void {
     const { device } = this
     const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
@@ -300,9 +312,8 @@ export class TailEngine {
     })
     const copied = finish(encoding)
     const encoders = encoding.recording.encode(device, this.#uniforms)
-    if (copied !== undefined) {
-      const rowBytes = this.#program.resultStride('none') * 4
-      const { from, rows, to } = copied
+    const rowBytes = this.#program.resultStride('none') * 4
+    for (const { from, rows, to } of copied) {
       encoders
         .at(-1)
         ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
@@ -351,7 +362,59 @@ export class TailEngine {
     return unit
   }
 
-  async #room(tokens: number): Promise<Workspace> {
+  #cache(from: number, to: number, sequences: number): KvCache {
+    const { hiddenSize, maxTokens: mostTokens } = this.manifest
+    const shape = { from, to, hiddenSize, sequences, mostTokens, bufferLimit: this.#bufferLimit }
+    return new KvCache(shape, {
+      device: this.device,
+      claim: (bytes) => this.#claim(bytes),
+      forget: (key) => this.#program.groups.forget(key),
+    })
+  }
+
+  #claim(bytes: number): void {
+    if (this.bytes + bytes > this.#memory) {
+      throw new SplitComputeError(
+        'out_of_memory',
+        `${bytes} bytes and the ${this.bytes} bytes in use exceed the memory of ${this.#memory} bytes.`,
+      )
+    }
+  }
+
+  async #logits(rows: number, forced?: ForcedVariants): Promise<LogitsEncoding> {
+    this.#unit('lm_head')
+    const workspace = await this.#logitsMemory.take()
+    const kernels = await this.#program.logitsKernels(Math.min(rows, workspace.rows), forced)
+    return new LogitsEncoding(this.#program, kernels, {
+      unit: () => this.#unit('lm_head'),
+      workspace,
+      runWorkspace: () => this.#runWorkspace(),
+      uniforms: () => this.#uniforms,
+    })
+  }
+
+  #runWorkspace(): Workspace {
+    if (this.#workspace === undefined) {
+      throw new SplitComputeError('device_lost', 'The engine was destroyed.')
+    }
+    return this.#workspace.buffers
+  }
+
+  #uniformSlots(dispatches: number): GPUBuffer {
+    return this.device.createBuffer({
+      label: 'uniforms',
+      size: uniformBytes(dispatches),
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    })
+  }
+
+  async #room(tokens: number, moreDispatches: number): Promise<Workspace> {
+    const dispatches = this.#program.mostDispatches + moreDispatches
+    if (this.#uniforms.size < uniformBytes(dispatches)) {
+      this.#uniforms.destroy()
+      this.#uniforms = this.#uniformSlots(dispatches)
+      this.#program.groups.clear()
+    }
     if (this.#workspace === undefined || this.#workspace.tokens < tokens) {
       this.#destroyWorkspace()
       const room = workspaceTokens(tokens, this.mostTokens)
@@ -369,16 +432,16 @@ export class TailEngine {
   }
 }
 
-interface ResultBuffers {
-  readonly results: GPUBuffer
-  readonly readback: GPUBuffer
-}
-
-/** Rows of a run's output, and where they go in the results. */
-interface CopiedRows {
-  readonly from: number
-  readonly rows: number
-  readonly to: number
+function shapeOf(span: RunSpan): RunShape {
+  const { lengths, input, from, to, cached, forced } = span
+  return {
+    rows: tokensOf(span),
+    longest: Math.max(...lengths),
+    inputs: [input instanceof Int32Array ? 'tokens' : input.dtype],
+    layers: from < to,
+    cached: cached !== undefined,
+    ...(forced === undefined ? {} : { forced }),
+  }
 }
 
 function tokensOf({ lengths }: RunSpan): number {

@@ -1,90 +1,48 @@
 import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
-import { shardDtype, storedColumns } from '../shards/unit-layout'
-import type { Activations } from './batch'
+import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
-import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
-import { f32Bits, type Grid, Recording } from './recording'
-import type { UnitBuffers } from './unit-buffers'
-import {
-  type AttentionVariant,
-  chooseAttention,
-  chooseMatmul,
-  type DeviceTraits,
-  describeAttention,
-  describeMatmul,
-  deviceTraits,
-  type ForcedVariants,
-  MATMULS,
-  type MatmulVariant,
-  sliceCount,
-} from './variants'
-import { rowStride, type Workspace } from './workspace'
+import { KernelChoice } from './kernel-choice'
+import type { LogitsKernels } from './logits-encoding'
+import { type Epilogue, type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
+import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
+import { rowStride } from './workspace'
 
 /** Dispatches of a layer at most, and those around the layers when the tables are whole. */
-const LAYER_DISPATCHES = 9
+const LAYER_DISPATCHES = 10
 const OTHER_DISPATCHES = 64
 
-const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
+/** What a run begins with: token ids, or rows in a dtype. */
+export type RunInput = 'tokens' | 'f16' | 'f32'
 
-/** Rows that `describe` tells the matmul of. */
-const DESCRIBED_ROWS = [1, 16, 64, 256]
-
-/** What one run computes: whole sequences through a range of layers. */
-export interface RunSpan {
-  /** Tokens of each sequence. */
-  readonly lengths: readonly number[]
-  /** Token ids, where the span begins with the embeddings; else the rows that layer `from` is given. */
-  readonly input: Int32Array | Activations
-  readonly from: number
-  /** Layers `[from, to)` run. */
-  readonly to: number
-  /** Whether the final LayerNorm follows, where the model has one. */
-  readonly final: boolean
-}
-
-export interface RunTarget {
-  readonly unit: (name: string) => UnitBuffers
-  readonly workspace: Workspace
-  readonly uniforms: GPUBuffer
-  /** Layers that one submit takes. */
-  readonly sliceLayers: number
-}
-
-/** Every kernel that runs of one shape take. */
-export interface RunKernels {
-  readonly matmul: MatmulVariant
-  readonly attentionVariant: AttentionVariant
-  readonly linear: (columns: number, epilogue: Activation | 'none' | undefined) => Kernel
-  readonly sum: (epilogue: Activation | 'none') => Kernel
-  readonly attention: Kernel
-  readonly residualNorm: Kernel
-  readonly embedding: Kernel
-  readonly unpackF16: Kernel
-  readonly unpackF32: Kernel
-  readonly pool: Kernel
-}
-
-interface Linear {
-  readonly weight: GPUBufferBinding
-  readonly scales: GPUBufferBinding | undefined
-  readonly bias: GPUBufferBinding
-  readonly in: number
-  readonly out: number
+/** What decides the kernels of a run. */
+export interface RunShape {
+  readonly rows: number
+  /** Tokens of the longest sequence. */
+  readonly longest: number
+  readonly inputs: readonly RunInput[]
+  /** Whether there are layers to run. The canaries of embeddings and final LayerNorm do without, and without their kernels. */
+  readonly layers: boolean
+  /** Whether the sequences go on from a cache. */
+  readonly cached: boolean
+  /** Variants to take instead of those that the shape asks for. */
+  readonly forced?: ForcedVariants
 }
 
 /** What the manifest's description of a model comes to as dispatches. */
 export class TailProgram {
   readonly groups: BindGroups
-  readonly #traits: DeviceTraits
+  readonly choice: KernelChoice
 
   constructor(
     readonly pipelines: Pipelines,
     readonly manifest: Manifest,
     readonly dtype: Dtype,
-    private readonly forced: ForcedVariants,
+    forced: ForcedVariants,
   ) {
     this.groups = new BindGroups(pipelines.device)
-    this.#traits = deviceTraits(pipelines.device)
+    const { headSize } = manifest.layer.attention
+    this.choice = new KernelChoice(deviceTraits(pipelines.device), headSize, forced)
   }
 
   /** Uniform slots that the largest run takes. */
@@ -97,64 +55,72 @@ export class TailProgram {
     return pooling === 'none' ? rowStride(this.manifest.hiddenSize) : this.manifest.hiddenSize
   }
 
-  /** The variant that each kernel takes on this device. */
-  describe(): Record<string, string> {
-    const { headSize } = this.manifest.layer.attention
-    const described: Record<string, string> = {}
-    for (const rows of DESCRIBED_ROWS) {
-      described[`matmul of ${rows} rows`] = describeMatmul(chooseMatmul(rows, this.#traits, this.forced))
-      described[`attention of ${rows} tokens`] = describeAttention(
-        chooseAttention(rows, headSize, this.#traits, this.forced),
-      )
-    }
-    return described
-  }
-
-  /** Compiles the kernels of runs of so many rows, of sequences of at most `longest` tokens. */
-  async kernels(rows: number, longest: number): Promise<RunKernels> {
+  /** Compiles the kernels that runs of a shape take, and no others: one may be waited for. */
+  async kernels({ rows, longest, inputs, layers, cached, forced = {} }: RunShape): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
-    const variant = chooseMatmul(rows, this.#traits, this.forced)
+    const selected = { ...this.choice.select(rows, longest), ...forced }
+    const variant = selected.matmul
     const matmul: MatmulVariant = MATMULS[variant]
-    const attentionVariant = chooseAttention(longest, attention.headSize, this.#traits, this.forced)
-    const linears = new Map<string, Kernel>()
-    const sums = new Map<string, Kernel>()
-    const linear = async (columns: number, epilogue: Activation | 'none' | undefined) => {
+    const attentionVariant = cached && longest === 1 ? selected.decode : selected.attention
+    const kernels = new Map<string, Kernel>()
+    const add = async (name: string, kernel: Promise<Kernel>) => {
+      kernels.set(name, await kernel)
+    }
+    const linear = (columns: number, epilogue: Epilogue | undefined, normed = false) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      linears.set(`${columns} ${epilogue}`, await pipelines.matmul({ variant, dtype, unaligned, epilogue }))
+      const options = { variant, dtype, unaligned, epilogue, normed }
+      return add(`linear ${columns} ${epilogue}`, pipelines.matmul(options))
     }
-    const sum = async (epilogue: Activation | 'none') => {
-      sums.set(epilogue, await pipelines.sum(epilogue))
-    }
-    const whole =
-      matmul.kind === 'tile'
-        ? [sum('none'), sum(mlp.activation)]
-        : [linear(hiddenSize, 'none'), linear(hiddenSize, mlp.activation)]
+    const sum = (epilogue: Activation | 'none') => add(`sum ${epilogue}`, pipelines.sum(epilogue))
+    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
+    const added = fused ? 'residual' : undefined
+    const whole = (epilogue: Activation | 'none') =>
+      matmul.kind === 'tile' ? sum(epilogue) : linear(hiddenSize, epilogue, fused)
     const f16 = shardDtype('embeddings', dtype) === 'f16'
-    const [attentionKernel, residualNorm, embedding, unpackF16, unpackF32, pool] = await Promise.all([
-      pipelines.attention(attentionVariant, attention.headSize, attention.mask),
-      pipelines.residualNorm(norm.order === 'post', this.#traits.software ? 16 : 256),
-      pipelines.embedding(f16, embeddings.types !== undefined),
-      pipelines.unpack(true),
-      pipelines.unpack(false),
-      pipelines.pool(),
-      linear(hiddenSize, undefined),
-      linear(mlp.innerSize, undefined),
-      ...whole,
+    const input = (kind: RunInput) =>
+      kind === 'tokens'
+        ? add('embedding', pipelines.embedding(f16, embeddings.types !== undefined))
+        : add(`unpack ${kind}`, pipelines.unpack(kind === 'f16'))
+    const ofLayers = () => [
+      add('attention', pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached)),
+      ...(attentionVariant.kind === 'split'
+        ? [add('attention combine', pipelines.attentionCombine(attention.headSize))]
+        : []),
+      linear(hiddenSize, added),
+      linear(mlp.innerSize, added),
+      whole('none'),
+      whole(mlp.activation),
+      add('pool', pipelines.pool(selected.norm)),
+    ]
+    await Promise.all([
+      ...inputs.map(input),
+      add('residual norm', pipelines.residualNorm(norm.order === 'post', selected.norm)),
+      ...(layers ? ofLayers() : []),
     ])
-    return {
-      matmul,
-      attentionVariant,
-      linear: (columns, epilogue) => found(linears, `${columns} ${epilogue}`),
-      sum: (epilogue) => found(sums, epilogue),
-      attention: attentionKernel,
-      residualNorm,
-      embedding,
-      unpackF16,
-      unpackF32,
-      pool,
+    const get = (name: string) => {
+      const kernel = kernels.get(name)
+      if (kernel === undefined) {
+        throw new Error(`No kernel was compiled for ${name}.`)
+      }
+      return kernel
     }
+    return { matmul, fused, attentionVariant, get }
+  }
+
+  /** Compiles the kernels of `lm_head` for so many rows. */
+  async logitsKernels(rows: number, forced: ForcedVariants = {}): Promise<LogitsKernels> {
+    const { pipelines, dtype } = this
+    const variant = forced.matmul ?? this.choice.select(rows, 1).matmul
+    const unaligned = dtype === 'f32' && this.manifest.hiddenSize % 4 !== 0
+    const [linear, gather, firstTop, nextTop] = await Promise.all([
+      pipelines.matmul({ variant, dtype, unaligned, epilogue: undefined }),
+      pipelines.gather(),
+      pipelines.top(true),
+      pipelines.top(false),
+    ])
+    return { matmul: MATMULS[variant], linear, gather, firstTop, nextTop }
   }
 
   /** Writes the run's inputs and records its dispatches. Everything that it needs is on the device. */
@@ -169,326 +135,6 @@ export class TailProgram {
     }
     encoding.end()
     return encoding
-  }
-}
-
-function found(kernels: ReadonlyMap<string, Kernel>, key: string): Kernel {
-  const kernel = kernels.get(key)
-  if (kernel === undefined) {
-    throw new Error(`No kernel was compiled for ${key}.`)
-  }
-  return kernel
-}
-
-/** One run on its way into a recording. */
-export class RunEncoding {
-  readonly recording = new Recording()
-  readonly #h: number
-  readonly #post: boolean
-  readonly #rows: number
-  readonly #device: GPUDevice
-  #blocks = 0
-
-  constructor(
-    private readonly program: TailProgram,
-    private readonly span: RunSpan,
-    private readonly kernels: RunKernels,
-    private readonly target: RunTarget,
-  ) {
-    const { hiddenSize, layer } = program.manifest
-    this.#h = hiddenSize
-    this.#post = layer.norm.order === 'post'
-    this.#rows = span.lengths.reduce((sum, length) => sum + length, 0)
-    this.#device = program.pipelines.device
-  }
-
-  /** Where the span's result lies, rows of `rowStride(hiddenSize)` floats. */
-  get output(): GPUBuffer {
-    const { hidden, normed } = this.target.workspace
-    return this.#finalNorm && !this.#post ? normed : hidden
-  }
-
-  /** Fills the residual stream, and what tells the sequences apart. */
-  input(): void {
-    this.#sequences()
-    const { input, from, to } = this.span
-    if (input instanceof Int32Array) {
-      this.#embed(input)
-    } else {
-      this.#unpack(input)
-    }
-    const { layer } = this.program.manifest
-    if (this.#post) {
-      return
-    }
-    if (from < to) {
-      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon, undefined, 0)
-    } else if (this.#finalNorm) {
-      this.#finish(undefined, 0)
-    }
-  }
-
-  layer(k: number): void {
-    const { attention, mlp, norm } = this.program.manifest.layer
-    const { workspace } = this.target
-    const name = `layer.${k}`
-    const input = this.#post ? workspace.hidden : workspace.normed
-    const h = this.#h
-    this.#linear(name, this.#weights(name, 'attention.qkv', 3 * h, h), input, workspace.qkv, 'none')
-    this.#attend(attention.scales[k] ?? Number.NaN)
-    const out = this.#weights(name, 'attention.out', h, h)
-    const outSlices = this.#project(`${name}.attention.out`, out, workspace.attended)
-    const between = this.#post ? 'attention.norm' : 'mlp.norm'
-    this.#norm(name, between, norm.epsilon, out.bias, outSlices)
-    const up = this.#weights(name, 'mlp.up', mlp.innerSize, h)
-    this.#linear(name, up, input, workspace.inner, mlp.activation)
-    const down = this.#weights(name, 'mlp.down', h, mlp.innerSize)
-    const downSlices = this.#project(`${name}.mlp.down`, down, workspace.inner)
-    if (this.#post) {
-      this.#norm(name, 'mlp.norm', norm.epsilon, down.bias, downSlices)
-    } else if (k + 1 < this.span.to) {
-      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down.bias, downSlices, name)
-    } else {
-      this.#finish(down.bias, downSlices)
-    }
-  }
-
-  /** The final LayerNorm of a model whose layers end with one of their own. */
-  end(): void {
-    const { final } = this.program.manifest
-    if (this.#post && this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
-    }
-  }
-
-  pool(kind: Pooling, normalize: boolean, results: GPUBuffer, firstSequence: number): void {
-    const { kernels, target } = this
-    const constants = [this.#h, rowStride(this.#h), firstSequence, POOLING_KINDS[kind], Number(normalize)]
-    const group = this.program.groups.create(kernels.pool, target.uniforms, [
-      target.workspace.sequences,
-      this.output,
-      results,
-    ])
-    this.recording.add(kernels.pool, group, constants, [this.span.lengths.length])
-  }
-
-  get #finalNorm(): boolean {
-    return this.span.final && this.program.manifest.final !== undefined
-  }
-
-  /** The end of a span of a model whose LayerNorms come first: the residual sum, and the final LayerNorm where it belongs. */
-  #finish(bias: GPUBufferBinding | undefined, slices: number): void {
-    const { final, layer } = this.program.manifest
-    const last = `layer.${this.span.to - 1}`
-    if (this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, bias, slices, last)
-    } else {
-      // The kernel that adds also normalises; nobody reads that here.
-      this.#norm(last, 'attention.norm', layer.norm.epsilon, bias, slices, `${last} end`)
-    }
-  }
-
-  #sequences(): void {
-    const { attentionVariant } = this.kernels
-    const { workspace } = this.target
-    const { mask } = this.program.manifest.layer.attention
-    const step = attentionVariant.kind === 'tile' ? attentionVariant.queries : 1
-    const sequences: number[] = []
-    const blocks: number[] = []
-    let start = 0
-    for (const length of this.span.lengths) {
-      sequences.push(start, length)
-      const end = start + length
-      for (let query = start; query < end; query += step) {
-        const count = Math.min(step, end - query)
-        blocks.push(query, count, start, mask === 'causal' ? query + count : end)
-      }
-      start = end
-    }
-    this.#blocks = blocks.length / 4
-    this.#device.queue.writeBuffer(workspace.sequences, 0, new Uint32Array(sequences))
-    this.#device.queue.writeBuffer(workspace.blocks, 0, new Uint32Array(blocks))
-  }
-
-  #embed(tokens: Int32Array): void {
-    const { workspace } = this.target
-    const { embeddings } = this.program.manifest
-    const ids = new Uint32Array(tokens.length * 2)
-    let t = 0
-    for (const length of this.span.lengths) {
-      for (let position = 0; position < length; position++, t++) {
-        ids[2 * t] = tokens[t] ?? 0
-        ids[2 * t + 1] = position
-      }
-    }
-    this.#device.queue.writeBuffer(workspace.ids, 0, ids)
-    const unit = this.target.unit('embeddings')
-    const positions = unit.tensor('positions')
-    const types = embeddings.types === undefined ? positions : unit.tensor('types')
-    for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
-      this.#add(
-        `embeddings.${i}`,
-        this.kernels.embedding,
-        () => [workspace.ids, binding, positions, types, workspace.hidden],
-        [this.#h, firstRow, rows, rowStride(this.#h)],
-        [this.#rows],
-      )
-    }
-    if (embeddings.norm !== undefined) {
-      this.#norm('embeddings', 'norm', embeddings.norm.epsilon, undefined, 0)
-    }
-  }
-
-  #unpack(hidden: Activations): void {
-    const { workspace } = this.target
-    const rowBytes = this.#h * (hidden.dtype === 'f16' ? 2 : 4)
-    // Queue writes are multiples of 4 bytes; an odd number of halves is not.
-    const padded = new Uint8Array(Math.ceil((this.#rows * rowBytes) / 4) * 4)
-    padded.set(hidden.bytes)
-    this.#device.queue.writeBuffer(workspace.message, 0, padded)
-    this.#add(
-      'unpack',
-      hidden.dtype === 'f16' ? this.kernels.unpackF16 : this.kernels.unpackF32,
-      () => [workspace.message, workspace.hidden],
-      [this.#h, rowStride(this.#h)],
-      [this.#rows],
-    )
-  }
-
-  #weights(unitName: string, name: string, out: number, columns: number): Linear & { name: string } {
-    const unit = this.target.unit(unitName)
-    const quantised = this.program.dtype === 'q8' || this.program.dtype === 'q4'
-    return {
-      name,
-      weight: unit.tensor(`${name}.weight`),
-      scales: quantised ? unit.tensor(`${name}.weight.scales`) : undefined,
-      bias: unit.tensor(`${name}.bias`),
-      in: columns,
-      out,
-    }
-  }
-
-  /** hidden += slices + bias, then the LayerNorm; `before` tells apart what runs before the same LayerNorm. */
-  #norm(
-    unitName: string,
-    name: string,
-    epsilon: number,
-    bias: GPUBufferBinding | undefined,
-    slices: number,
-    before = '',
-  ): void {
-    const { workspace } = this.target
-    const unit = this.target.unit(unitName)
-    const weight = unit.tensor(`${name}.weight`)
-    this.#add(
-      `${unitName}.${name} ${before} ${slices > 0}`,
-      this.kernels.residualNorm,
-      () => [
-        workspace.partials,
-        bias ?? weight,
-        weight,
-        unit.tensor(`${name}.bias`),
-        workspace.hidden,
-        workspace.normed,
-      ],
-      [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
-      [this.#rows],
-    )
-  }
-
-  #attend(scale: number): void {
-    const { workspace } = this.target
-    const { heads, headSize } = this.program.manifest.layer.attention
-    const plain = this.kernels.attentionVariant.kind === 'plain'
-    this.#add(
-      'attention',
-      this.kernels.attention,
-      () => [workspace.blocks, workspace.qkv, workspace.attended],
-      [headSize, this.#h, rowStride(3 * this.#h), rowStride(this.#h), f32Bits(scale), 0],
-      [this.#blocks, plain ? Math.ceil(heads / 16) : heads],
-    )
-  }
-
-  /** output = epilogue(input x weight^T + bias) */
-  #linear(
-    unit: string,
-    weights: Linear & { name: string },
-    input: GPUBuffer,
-    output: GPUBuffer,
-    epilogue: Activation | 'none',
-  ): void {
-    const { workspace } = this.target
-    const key = `${unit}.${weights.name}`
-    if (this.kernels.matmul.kind !== 'tile') {
-      this.#matmul(key, this.kernels.linear(weights.in, epilogue), weights, input, output)
-      return
-    }
-    const slices = this.#project(key, weights, input)
-    const stride = rowStride(weights.out) / 4
-    this.#add(
-      `${key} sum`,
-      this.kernels.sum(epilogue),
-      () => [workspace.partials, weights.bias, output],
-      [this.#rows, weights.out, slices, stride],
-      [Math.ceil(stride / 64), this.#rows],
-    )
-  }
-
-  /** @returns how many slices of sums lie in `partials` */
-  #project(key: string, weights: Linear, input: GPUBuffer): number {
-    const kernel = this.kernels.linear(weights.in, undefined)
-    return this.#matmul(`${key} slices`, kernel, weights, input, this.target.workspace.partials)
-  }
-
-  #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { weight, scales, bias, in: columns, out } = weights
-    const { matmul } = this.kernels
-    const { dtype } = this.program
-    const stored = storedColumns(columns, dtype)
-    // A step is eight columns: two vec4s in f32, else one element of the binding. Unaligned f32 rows are addressed in words.
-    const f32Stride = stored % 4 === 0 ? stored / 4 : stored
-    const weightStride = dtype === 'f32' ? f32Stride : stored / 8
-    let steps = Math.ceil(columns / 8)
-    let sliceSteps = steps
-    let slices = 1
-    let grid: Grid
-    switch (matmul.kind) {
-      case 'row':
-        grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * matmul.columns)), this.#rows]
-        break
-      case 'plain':
-        grid = [Math.ceil(out / 64), matmul.rows === 1 ? this.#rows : Math.ceil(this.#rows / 16)]
-        break
-      case 'tile': {
-        const across = Math.ceil(out / matmul.tileColumns)
-        const down = Math.ceil(this.#rows / matmul.tileRows)
-        const stepsATile = matmul.depth / 8
-        steps = rowStride(columns) / 8
-        const wanted = sliceCount(across * down, steps, matmul)
-        sliceSteps = Math.ceil(steps / wanted / stepsATile) * stepsATile
-        slices = Math.ceil(steps / sliceSteps)
-        grid = [across, down, slices]
-      }
-    }
-    this.#add(
-      key,
-      kernel,
-      () => [input, weight, bias, output, ...(scales === undefined ? [] : [scales])],
-      [this.#rows, out, steps, weightStride, rowStride(columns) / 4, rowStride(out), sliceSteps, 0],
-      grid,
-    )
-    return slices
-  }
-
-  #add(
-    key: string,
-    kernel: Kernel,
-    resources: () => (GPUBuffer | GPUBufferBinding)[],
-    constants: readonly number[],
-    grid: Grid,
-  ): void {
-    const group = this.program.groups.get(key, kernel, this.target.uniforms, resources)
-    this.recording.add(kernel, group, constants, grid)
   }
 }
 

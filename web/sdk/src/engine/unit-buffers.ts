@@ -4,7 +4,7 @@ import { ALIGNMENT } from '../shards/unit-layout'
 import { allocate } from './gpu'
 
 /** Tables that kernels can read piece by piece; every other tensor is bound as a whole. */
-const SPLITTABLE: ReadonlySet<string> = new Set(['tokens'])
+const SPLITTABLE: ReadonlySet<string> = new Set(['tokens', 'weight', 'weight.scales'])
 
 /** Rows of a tensor as one binding. */
 export interface Piece {
@@ -112,6 +112,8 @@ export class UnitBuffers {
 function plan(tensors: readonly Tensor[], dataBytes: number, limit: number) {
   const segments: Segment[] = []
   const pieces = new Map<string, PlannedPiece[]>()
+  /** Rows of a piece, for the scales of tables that are split: kernels read both by the same rows. */
+  const followed = new Map<string, number>()
   let begin = 0
   const close = (end: number) => {
     if (end > begin) {
@@ -125,8 +127,13 @@ function plan(tensors: readonly Tensor[], dataBytes: number, limit: number) {
     if (end - begin > limit) {
       close(tensor.offset)
     }
-    const whole = end - begin <= limit
-    const stride = whole ? rows : rowsWithin(tensor, rows, limit)
+    const scales = tensors.find(({ name }) => name === `${tensor.name}.scales`)
+    const whole = end - begin <= limit && !followed.has(tensor.name)
+    const split = () => followed.get(tensor.name) ?? rowsWithin(tensor, scales, rows, limit)
+    const stride = whole ? rows : split()
+    if (scales !== undefined && !whole) {
+      followed.set(scales.name, stride)
+    }
     const planned: PlannedPiece[] = []
     for (let first = 0; first < rows; first += stride) {
       const count = Math.min(stride, rows - first)
@@ -143,11 +150,12 @@ function plan(tensors: readonly Tensor[], dataBytes: number, limit: number) {
   return { segments, pieces }
 }
 
-/** As many rows as fit the limit and end where the next binding may begin. */
-function rowsWithin(tensor: Tensor, rows: number, limit: number): number {
+/** As many rows as fit the limit and end where the next binding may begin, that of the scales as well. */
+function rowsWithin(tensor: Tensor, scales: Tensor | undefined, rows: number, limit: number): number {
   const rowBytes = tensor.bytes / rows
+  const scaleBytes = (scales?.bytes ?? 0) / rows
   let group = 1
-  while ((group * rowBytes) % ALIGNMENT !== 0) {
+  while ((group * rowBytes) % ALIGNMENT !== 0 || (group * scaleBytes) % ALIGNMENT !== 0) {
     group *= 2
   }
   const stride = Math.floor(limit / (group * rowBytes)) * group

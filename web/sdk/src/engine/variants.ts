@@ -7,6 +7,8 @@ export type MatmulVariant =
       readonly lanes: number
       /** Outputs of such a team of lanes. */
       readonly columns: number
+      /** The same where it normalises its input: more, for they share that. */
+      readonly normedColumns: number
       readonly subgroups: boolean
     }
   | {
@@ -39,14 +41,16 @@ export type AttentionVariant =
       readonly rows: number
     }
   | { readonly kind: 'plain' }
+  /** For single tokens on a cache: parts of the keys at once, then another kernel that joins them. */
+  | { readonly kind: 'split' }
 
 /**
  * Every shape of the matmul. Measured on an H100 at 1, 16, 64 and 256 rows of GPT-2 XL's layers among some fifty: each row here is
  * the best for its range within a few per cent, but for `tile-64`: it stands in for `tile-64-deep` within the default limits.
  */
 export const MATMULS = {
-  'row-subgroups': { kind: 'row', threads: 128, lanes: 64, columns: 2, subgroups: true },
-  row: { kind: 'row', threads: 128, lanes: 64, columns: 2, subgroups: false },
+  'row-subgroups': { kind: 'row', threads: 128, lanes: 128, columns: 2, normedColumns: 4, subgroups: true },
+  row: { kind: 'row', threads: 128, lanes: 128, columns: 2, normedColumns: 4, subgroups: false },
   'tile-16': { kind: 'tile', tileRows: 16, tileColumns: 64, rows: 2, columns: 4, depth: 32 },
   'tile-64-deep': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 32 },
   'tile-64': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 16 },
@@ -105,11 +109,17 @@ export interface DeviceTraits {
   readonly workgroupMemory: number
 }
 
-/** Names variants to take whatever the shape, for tests. */
+/** Names variants to take whatever the shape. */
 export interface ForcedVariants {
   readonly matmul?: MatmulName
-  readonly attention?: AttentionVariant
+  readonly attention?: Exclude<AttentionVariant, { kind: 'split' }>
+  /** Attention of single tokens on a cache. */
+  readonly decode?: Extract<AttentionVariant, { kind: 'split' | 'plain' }>
+  /** Threads of a row in the LayerNorm. */
+  readonly norm?: NormLanes
 }
+
+export type NormLanes = 16 | 256
 
 export function deviceTraits({ adapterInfo, features, limits }: GPUDevice): DeviceTraits {
   const { architecture, subgroupMaxSize, isFallbackAdapter } = adapterInfo
@@ -121,44 +131,66 @@ export function deviceTraits({ adapterInfo, features, limits }: GPUDevice): Devi
   }
 }
 
-/** The matmul for so many rows. */
-export function chooseMatmul(rows: number, traits: DeviceTraits, forced?: ForcedVariants): MatmulName {
-  if (forced?.matmul !== undefined) {
-    return forced.matmul
-  }
+/** Matmuls for so many rows that the device can run, the best first. */
+export function matmuls(rows: number, traits: DeviceTraits): readonly MatmulName[] {
+  const subgroups = traits.subgroups && traits.subgroupSize <= MATMULS['row-subgroups'].lanes
+  const deep = matmulMemory(MATMULS['tile-64-deep']) <= traits.workgroupMemory
+  const row: MatmulName[] = subgroups ? ['row-subgroups', 'row'] : ['row']
+  const tiles: MatmulName[] = deep ? ['tile-64-deep', 'tile-64'] : ['tile-64']
+  const plain: MatmulName[] = rows === 1 ? ['plain-row', 'plain'] : ['plain', 'plain-row']
   if (traits.software) {
-    return rows === 1 ? 'plain-row' : 'plain'
+    // A tile takes seconds to compile there.
+    return [...plain, ...row]
   }
   if (rows === 1) {
-    const { lanes } = MATMULS['row-subgroups']
-    return traits.subgroups && traits.subgroupSize <= lanes ? 'row-subgroups' : 'row'
+    return [...row, 'tile-16', ...plain, ...tiles]
   }
-  if (rows <= 32) {
-    return 'tile-16'
-  }
-  const deep = matmulMemory(MATMULS['tile-64-deep']) <= traits.workgroupMemory
-  return deep ? 'tile-64-deep' : 'tile-64'
+  return rows <= 32 ? ['tile-16', ...tiles, ...plain, ...row] : [...tiles, 'tile-16', ...plain, ...row]
 }
 
-/** The attention for sequences of at most so many tokens. */
-export function chooseAttention(
+/** Attentions for sequences of at most so many tokens that the device can run, the best first. */
+export function attentions(
   tokens: number,
   headSize: number,
   traits: DeviceTraits,
-  forced?: ForcedVariants,
-): AttentionVariant {
-  if (forced?.attention !== undefined) {
-    return forced.attention
-  }
-  if (traits.software) {
-    return { kind: 'plain' }
-  }
+): readonly NonNullable<ForcedVariants['attention']>[] {
   const shapes: readonly (readonly [number, number])[] =
     ATTENTION_TILES.find(({ mostTokens }) => tokens <= mostTokens)?.tiles ?? []
-  const [queries, keys] = shapes.find(
-    (shape) => attentionMemory(...shape, headSize) <= traits.workgroupMemory,
-  ) ?? [4, 4]
-  return { kind: 'tile', queries, keys, rows: queries === 32 ? 2 : 1 }
+  const tiles = shapes
+    .filter((shape) => attentionMemory(...shape, headSize) <= traits.workgroupMemory)
+    .map(([queries, keys]) => ({ kind: 'tile', queries, keys, rows: queries === 32 ? 2 : 1 }) as const)
+  const plain = { kind: 'plain' } as const
+  return traits.software ? [plain, ...tiles.slice(-1)] : [...tiles, plain]
+}
+
+/** Attentions of single tokens on a cache, the best first. */
+export function decodes({ software }: DeviceTraits): readonly NonNullable<ForcedVariants['decode']>[] {
+  return software ? [{ kind: 'plain' }, { kind: 'split' }] : [{ kind: 'split' }, { kind: 'plain' }]
+}
+
+/** Threads of a row in the LayerNorm, the best first. */
+export function normLanes({ software }: DeviceTraits): readonly NormLanes[] {
+  return software ? [16, 256] : [256, 16]
+}
+
+/** Keys of a tile of `attention_split`. */
+const SPLIT_TILE = 64
+
+/** Parts that the keys of single tokens are split into, and the keys of each. */
+export function splitKeys(
+  queries: number,
+  heads: number,
+  keys: number,
+): { readonly splits: number; readonly keys: number } {
+  const tiles = Math.ceil(keys / SPLIT_TILE)
+  const most = Math.max(1, Math.floor(WORKGROUPS / (queries * heads)))
+  const tilesEach = Math.ceil(tiles / most)
+  return { splits: Math.ceil(tiles / tilesEach), keys: tilesEach * SPLIT_TILE }
+}
+
+/** Floats that the parts of single tokens' attention take at most. */
+export function splitFloats(queries: number, heads: number, headSize: number): number {
+  return Math.max(WORKGROUPS, queries * heads) * (Math.ceil(headSize / 4) + 1) * 4
 }
 
 /**
@@ -205,7 +237,16 @@ export function describeMatmul(name: MatmulName): string {
 }
 
 export function describeAttention(variant: AttentionVariant): string {
-  return variant.kind === 'plain'
-    ? 'plain: a token a thread'
-    : `${variant.queries} queries x ${variant.keys} keys`
+  switch (variant.kind) {
+    case 'plain':
+      return 'plain: a token a thread'
+    case 'split':
+      return `split: ${SPLIT_TILE} keys or a multiple a workgroup`
+    case 'tile':
+      return `${variant.queries} queries x ${variant.keys} keys`
+  }
+}
+
+export function describeNorm(lanes: NormLanes): string {
+  return `${lanes} threads a row`
 }

@@ -1,12 +1,14 @@
 import type { Manifest } from '../client/manifest'
 import { allocate } from './gpu'
-import { partialFloats } from './variants'
+import { partialFloats, splitFloats } from './variants'
 
 /** Most tokens of one run, unless a single sequence is longer. */
 export const MOST_TOKENS = 2_048
 
 /** Tokens for which the first workspace has room; it doubles from there. */
 const FEWEST_TOKENS = 64
+
+const BLOCK_BYTES = 32
 
 /** Floats from one row to the next: a matmul reads rows up to 32 at a time, and what pads them stays zero. */
 export function rowStride(columns: number): number {
@@ -45,14 +47,16 @@ export function workspaceBytes(manifest: Manifest, tokens: number): number {
 export type Workspace = Readonly<Record<keyof ReturnType<typeof bufferBytes>, GPUBuffer>>
 
 function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
+  const { heads, headSize } = layer.attention
   const rows = (columns: number) => tokens * rowStride(columns) * 4
+  const sums = partialFloats(tokens, rowStride(Math.max(3 * h, layer.mlp.innerSize)))
   return {
     /** Activations as they came, without padding. */
     message: rows(h),
     /** Pairs: token id, position. */
     ids: tokens * 8,
-    /** Queries that attend together: first query, number of queries, first key, end of the keys. */
-    blocks: tokens * 16,
+    /** Queries that attend together, as `attention_params.wgsl` describes them. */
+    blocks: tokens * BLOCK_BYTES,
     /** Pairs: first row, number of rows. */
     sequences: tokens * 8,
     /** The residual stream. */
@@ -63,8 +67,10 @@ function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
     attended: rows(h),
     /** The MLP's inner activations. */
     inner: rows(layer.mlp.innerSize),
-    /** A matmul's sums, slice after slice of its inner dimension. */
-    partials: partialFloats(tokens, rowStride(Math.max(3 * h, layer.mlp.innerSize))) * 4,
+    /** A matmul's sums, slice after slice of its inner dimension; or attention's, part after part of the keys. */
+    partials: Math.max(sums, splitFloats(tokens, heads, headSize)) * 4,
+    /** Rows of the output that are asked for. */
+    chosen: tokens * 4,
   }
 }
 

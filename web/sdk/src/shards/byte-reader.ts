@@ -1,5 +1,8 @@
-/** Bytes that a read waits for where the browser can: each read has its price, and progress wants to be told. */
-const CHUNK = 64 * 1024
+/** A read waits for what comes in this time: each read has its price, and progress wants to be told. */
+const READ_MS = 50
+
+const FEWEST_BYTES = 4 * 1024
+const MOST_BYTES = 1024 * 1024
 
 /** A response's bytes in order. */
 export interface ByteReader {
@@ -24,19 +27,23 @@ type ReadWithMin = (
 
 /** Reads into one buffer that goes back and forth, so that a long download makes no garbage. */
 class ByobReader implements ByteReader {
-  #buffer = new ArrayBuffer(CHUNK)
+  #buffer = new ArrayBuffer(MOST_BYTES)
+  #waitFor = FEWEST_BYTES
 
   constructor(private readonly reader: ReadableStreamBYOBReader) {}
 
   async read(most: number): Promise<Uint8Array | undefined> {
-    const view = new Uint8Array(this.#buffer, 0, Math.min(most, CHUNK))
+    const view = new Uint8Array(this.#buffer, 0, Math.min(most, MOST_BYTES))
+    const start = performance.now()
     // WebKit ignores `min` and answers what is there.
     const { value } = await (this.reader.read as ReadWithMin).call(this.reader, view, {
-      min: view.byteLength,
+      min: Math.min(view.byteLength, this.#waitFor),
     })
     if (value === undefined) {
       return undefined
     }
+    const rate = value.byteLength / (performance.now() - start + 0.1)
+    this.#waitFor = Math.round(Math.min(MOST_BYTES, Math.max(FEWEST_BYTES, rate * READ_MS)))
     this.#buffer = value.buffer
     // What came before the end comes along with it.
     return value.byteLength === 0 ? undefined : value

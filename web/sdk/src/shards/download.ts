@@ -2,6 +2,7 @@ import { backoffMs, retryAfterMs, sleep } from '../backoff'
 import type { Part, Shard } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import { type ByteReader, readBytes } from './byte-reader'
+import type { PartBuffers } from './part-buffers'
 import { sha256 } from './sha256'
 import type { SignedUrls } from './signed-urls'
 
@@ -9,6 +10,7 @@ export interface DownloadOptions {
   /** How errors name the shard. */
   readonly unit: string
   readonly urls: SignedUrls
+  readonly buffers: PartBuffers
   readonly signal: AbortSignal
   /** Told of bytes as they arrive; negative where a part must be fetched again. */
   readonly onBytes: (bytes: number) => void
@@ -17,8 +19,12 @@ export interface DownloadOptions {
 /** A part whose hash agrees. */
 export interface VerifiedPart {
   readonly part: Part
+  /** Good until the next part is asked for. */
   readonly bytes: Uint8Array<ArrayBuffer>
 }
+
+/** Parts in memory: one arrives, one is hashed, one is used. */
+const AHEAD = 3
 
 /** Failures in a row, without a byte between them, after which the download gives up. */
 const FAILURES = 6
@@ -27,8 +33,8 @@ const FAILURES = 6
 const STALLED_MS = 30_000
 
 /**
- * Downloads parts of a shard and yields each once its hash agrees. While one is hashed and used the next one arrives, so
- * two parts are in memory and no more.
+ * Downloads parts of a shard and yields each once its hash agrees. While one is used the next one is hashed and the one behind
+ * it arrives, so three parts are in memory and no more.
  *
  * A refused URL (403), and a network error that the browser does not explain, are answered by a newly signed URL at once;
  * the download goes on at the byte where it stopped, with back-off from the second failure in a row. A part with a wrong
@@ -42,29 +48,38 @@ export async function* downloadParts(
   parts: readonly Part[],
   options: DownloadOptions,
 ): AsyncGenerator<VerifiedPart> {
-  const source = new PartSource(shard, options, 'default')
+  const source = new PartSource(shard, options)
+  const largest = Math.max(0, ...parts.map(({ bytes }) => bytes))
+  const buffers = parts.slice(0, AHEAD).map(() => options.buffers.take(largest))
+  let read: Promise<unknown> = Promise.resolve()
+  const verify = (part: Part, i: number) => {
+    const bytes = (buffers[i % AHEAD] as Uint8Array<ArrayBuffer>).subarray(0, part.bytes)
+    const arrived = read.then(() => source.read(part, bytes))
+    read = arrived
+    const verified = arrived.then(async () => ((await sha256(bytes)) === part.sha256 ? bytes : undefined))
+    // It is awaited some parts later; until then a failure must not count as unhandled.
+    verified.catch(() => undefined)
+    return verified
+  }
   try {
-    let arriving = read(source, parts[0])
+    const coming = parts.slice(0, AHEAD).map(verify)
     for (const [i, part] of parts.entries()) {
-      const bytes = await arriving
-      arriving = read(source, parts[i + 1])
-      if (bytes !== undefined && (await sha256(bytes)) === part.sha256) {
-        yield { part, bytes }
-      } else {
+      const bytes = await coming.shift()
+      if (bytes === undefined) {
         options.onBytes(-part.bytes)
-        yield { part, bytes: await fetchAnew(shard, part, options) }
+      }
+      yield { part, bytes: bytes ?? (await fetchAnew(shard, part, options)) }
+      const next = parts[i + AHEAD]
+      if (next !== undefined) {
+        coming.push(verify(next, i + AHEAD))
       }
     }
   } finally {
     await source.stop()
+    // The last read may still be filling one; it ends soon, and nobody has to wait for it.
+    const give = () => buffers.map((buffer) => options.buffers.give(buffer))
+    read.then(give, give)
   }
-}
-
-function read(source: PartSource, part: Part | undefined): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const bytes = part === undefined ? Promise.resolve(undefined) : source.read(part)
-  // It is awaited one part later; until then a failure must not count as unhandled.
-  bytes.catch(() => undefined)
-  return bytes
 }
 
 async function fetchAnew(
@@ -72,10 +87,10 @@ async function fetchAnew(
   part: Part,
   options: DownloadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  // What a cache kept may be what was wrong.
-  const source = new PartSource(shard, options, 'reload')
+  const source = new PartSource(shard, options)
   try {
-    const bytes = await source.read(part)
+    const bytes = new Uint8Array(part.bytes)
+    await source.read(part, bytes)
     if ((await sha256(bytes)) === part.sha256) {
       return bytes
     }
@@ -100,11 +115,10 @@ class PartSource {
   constructor(
     private readonly shard: Shard,
     private readonly options: DownloadOptions,
-    private readonly cache: RequestCache,
   ) {}
 
-  async read(part: Part): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(part.bytes)
+  /** Fills `bytes`, which is as long as the part. */
+  async read(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     let filled = 0
     while (filled < part.bytes) {
       const offset = part.offset + filled
@@ -125,7 +139,6 @@ class PartSource {
       this.#failures = 0
       this.options.onBytes(chunk.byteLength)
     }
-    return bytes
   }
 
   /** Nothing is read or fetched any more. */
@@ -154,7 +167,8 @@ class PartSource {
       try {
         // No header where none is needed: `Range` costs a preflight in older browsers.
         const headers: HeadersInit = offset > 0 ? { Range: `bytes=${offset}-` } : {}
-        response = await fetch(this.#url, { headers, signal, credentials: 'omit', cache: this.cache })
+        // The browser's cache would write it all to the disk once more, under a URL that never comes again.
+        response = await fetch(this.#url, { headers, signal, credentials: 'omit', cache: 'no-store' })
       } catch (cause) {
         // Across origins an expired URL can look like this: S3's answer without CORS headers is opaque.
         await this.#recover('it could not be fetched', { resign: true, cause })

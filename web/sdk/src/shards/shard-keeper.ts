@@ -49,6 +49,7 @@ export class ShardKeeper {
         await this.#makeRoom(shard.bytes)
         promised = shard.bytes
         this.#promised += promised
+        await stored.reserve(shard.bytes)
       }
       signal.throwIfAborted()
     } catch (error) {

@@ -2,6 +2,7 @@ import type { Part, Shard } from '../client/manifest'
 import type { Loaded } from '../device'
 import { SplitComputeError } from '../errors'
 import { downloadParts } from './download'
+import { PartBuffers } from './part-buffers'
 import { sha256 } from './sha256'
 import type { About, KeptLoad, ShardKeeper } from './shard-keeper'
 import type { SignedUrls } from './signed-urls'
@@ -19,6 +20,7 @@ export type UsePart = (part: Part, bytes: Uint8Array<ArrayBuffer>) => Promise<vo
 
 /** Brings the bytes of shards: those that are kept from there, the others by the network, keeping them as they come. */
 export class ShardSource {
+  readonly #buffers = new PartBuffers()
   #left: number
 
   /** @param download most bytes from the network */
@@ -35,14 +37,31 @@ export class ShardSource {
    * from the store is not hashed again: whoever uses it proves it, by its canary for instance, and calls `forget`
    * if it is wrong.
    *
+   * @param prove called when every part was handed out; the disk is brought up to date meanwhile
    * @throws SplitComputeError `shard_refused`, `unreachable`, `download_limit`; `invalid_shard` where a kept one has lost bytes
    */
-  async bring(shard: Shard, about: About, options: FetchOptions, use: UsePart): Promise<Loaded['from']> {
+  async bring(
+    shard: Shard,
+    about: About,
+    options: FetchOptions,
+    use: UsePart,
+    prove: () => Promise<void>,
+  ): Promise<Loaded['from']> {
     const kept = await this.keeper.borrow(shard, about, options.signal)
+    const from = kept?.whole ? 'disk' : 'network'
     try {
-      return kept?.whole
-        ? await this.#fromStore(kept, shard, about, options, use)
-        : await this.#fromNetwork(kept, shard, about, options, use)
+      if (kept?.whole) {
+        await this.#fromStore(kept, shard, about, options, use)
+      } else {
+        await this.#fromNetwork(kept, shard, about, options, use)
+      }
+      const proof = prove()
+      // Awaited below; until then a failure must not count as unhandled.
+      proof.catch(() => undefined)
+      await kept?.finish()
+      kept?.release()
+      await proof
+      return from
     } finally {
       kept?.release()
     }
@@ -58,7 +77,7 @@ export class ShardSource {
     { unit }: About,
     { signal, onBytes, onKept }: FetchOptions,
     use: UsePart,
-  ): Promise<Loaded['from']> {
+  ): Promise<void> {
     onKept?.()
     for (const part of shard.parts) {
       signal.throwIfAborted()
@@ -69,8 +88,6 @@ export class ShardSource {
       await use(part, bytes)
       onBytes(part.bytes)
     }
-    await kept.finish()
-    return 'disk'
   }
 
   async #fromNetwork(
@@ -79,7 +96,7 @@ export class ShardSource {
     about: About,
     options: FetchOptions,
     use: UsePart,
-  ): Promise<Loaded['from']> {
+  ): Promise<void> {
     const { signal, onBytes } = options
     let resumed = 0
     for (const part of kept === undefined ? [] : shard.parts) {
@@ -98,6 +115,7 @@ export class ShardSource {
     for await (const { part, bytes } of downloadParts(shard, missing, {
       unit: about.unit,
       urls,
+      buffers: this.#buffers,
       ...options,
     })) {
       signal.throwIfAborted()
@@ -105,8 +123,6 @@ export class ShardSource {
       await use(part, bytes)
     }
     signal.throwIfAborted()
-    await kept?.finish()
-    return 'network'
   }
 
   #spend(bytes: number): void {

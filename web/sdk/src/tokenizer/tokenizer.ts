@@ -1,4 +1,5 @@
 import { Tokenizer } from '@huggingface/tokenizers'
+import { correct } from './corrections'
 
 /**
  * The token ids of a text with the model's special tokens, cut to `most` of them where that is given: what belongs to the
@@ -13,7 +14,10 @@ export type Tokenize = (text: string, most?: number) => number[]
  */
 export function readTokenizer(json: Uint8Array): Tokenize {
   const tokenizer = new Tokenizer(JSON.parse(new TextDecoder().decode(json)) as object, {})
-  return (text, most) => {
+  correct(tokenizer)
+  return (given, most) => {
+    // The head's way with half a surrogate pair, which UTF-8 cannot have.
+    const text = given.replaceAll(/\p{Surrogate}/gu, '\ufffd')
     const { ids } = tokenizer.encode(text)
     if (most === undefined || ids.length <= most) {
       return ids

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { SplitCompute } from '../../src/split-compute'
-import { cleanUpAfterEach, connect, startCloud } from '../support/session'
+import { cleanUpAfterEach, connect, SMALL, startCloud } from '../support/session'
+import { readManifest } from '../support/store'
 import { installWebGpu } from '../support/webgpu'
 
 const TOKENS = [1, 2, 3]
@@ -38,6 +39,20 @@ describe('a hub’s name', () => {
   it('shouldLoseItsOwner', async () => {
     const split = await connect(await startCloud(), { model: 'someone/gpt2-plain' })
     expect(split.model).toBe('gpt2-plain')
+  })
+})
+
+describe('a limit of what may be downloaded', () => {
+  it('shouldEndTheLoadingWhereTheNextLayerWouldExceedIt', async () => {
+    const { units } = readManifest(SMALL)
+    const bytes = (unit: string) => units.get(unit)?.get('f32')?.bytes ?? 0
+    const split = await connect(await startCloud(), { download: bytes('final') + bytes('layer.2') })
+    expect(await split.ready).toBe(2)
+    expect(split.progress).toMatchObject({
+      phase: 'stopped',
+      reason: expect.stringContaining('may be downloaded'),
+    })
+    expect((await split.embed(TOKENS)).cut).toBe(2)
   })
 })
 

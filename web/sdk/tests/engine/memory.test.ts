@@ -3,7 +3,7 @@ import { randomEngine } from '../support/engine'
 import { Random, RandomModel, type Shape } from '../support/random-model'
 import { destroyDevices, installWebGpu, openDevice } from '../support/webgpu'
 
-const proving = process.env.SPLITCOMPUTE_PROVE !== undefined
+const proving = Boolean(process.env.SPLITCOMPUTE_PROVE)
 const EMBEDS = proving ? 1_000 : 60
 const ROUNDS = proving ? 50 : 5
 const never = new AbortController().signal
@@ -15,6 +15,7 @@ const SHAPE: Shape = {
   positions: 40,
   layers: 2,
   activation: 'relu',
+  lmHead: true,
 }
 
 /** Counts the buffers of a device that exist, and their bytes. */
@@ -62,10 +63,19 @@ describe('the memory of the GPU', () => {
     const device = await openDevice()
     const census = new BufferCensus(device)
     const engine = await randomEngine(model, 'f16', { device })
+    const decode = async (length: number) => {
+      const session = await engine.session(0, 1, never)
+      await session.hidden(batch(length), never)
+      session.close()
+    }
     await engine.run(batch(40), never)
+    await decode(40)
     const { count, bytes } = census
     for (let i = 0; i < EMBEDS; i++) {
       await engine.run(batch(1 + (i % 40)), never)
+    }
+    for (let i = 0; i < EMBEDS / 20; i++) {
+      await decode(1 + (i % 40))
     }
     await Promise.all(Array.from({ length: 8 }, () => engine.run(batch(5), never)))
     expect(census.count).toBe(count)
@@ -78,6 +88,8 @@ describe('the memory of the GPU', () => {
       const census = new BufferCensus(device)
       const engine = await randomEngine(model, 'f16', { device })
       await engine.run(batch(7), never)
+      const session = await engine.session(0, 2, never)
+      await session.top({ ...batch(7), lengths: Int32Array.of(4, 3) }, 3, never)
       engine.detach('layer.1')
       expect(census.count).toBeGreaterThan(0)
       engine.destroy()

@@ -88,7 +88,7 @@ describe.each(['f32', 'f16', 'q8', 'q4'] as const)('the tail of a random model i
     const random = new Random(12)
     const shape = { ...randomShape(random), heads: 3, headSize: 11, innerSize: 20, vocabularySize: 900 }
     const model = new RandomModel(shape, dtype, random)
-    const engine = await randomEngine(model, dtype, { limit: 25_600 })
+    const engine = await randomEngine(model, dtype, { bufferLimit: 25_600 })
     await compare(model, engine, random, dtype)
   })
 
@@ -135,7 +135,7 @@ describe('the engine', () => {
     const engine = await randomEngine(model, 'f32')
     const bytes = 2 ** 34
     const tensors = [{ name: 'weight', dtype: 'F32', shape: [bytes / 4], offset: 0, bytes }]
-    const limited = new TailEngine(await openDevice(), model.manifest, 'f32', 64, bytes)
+    const limited = new TailEngine(await openDevice(), model.manifest, 'f32', 64, { bufferLimit: bytes })
     await expect(limited.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'out_of_memory' })
     await expect(engine.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'limit_exceeded' })
   })

@@ -64,6 +64,13 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (matmul) =>
   )
 })
 
+// One row's matmuls compute the LayerNorms and add to the residual stream.
+describe.each(['row-subgroups', 'row'] as const)('the matmul %s', (matmul) => {
+  it.each(DTYPES)('shouldAgreeWithTheReferenceForASingleTokenIn %s', async (dtype) => {
+    await compare({ ...SHAPE, order: 'pre' }, dtype, await openBestDevice(), { matmul }, [1])
+  })
+})
+
 describe.each([
   { queries: 32, keys: 32, rows: 2, headSize: 33, device: openBestDevice },
   { queries: 16, keys: 16, rows: 1, headSize: 64, device: openDevice },

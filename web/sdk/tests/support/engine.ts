@@ -1,7 +1,6 @@
 import type { Dtype, Manifest } from '../../src/client/manifest'
 import type { Activations } from '../../src/engine/batch'
-import { TailEngine } from '../../src/engine/tail-engine'
-import type { ForcedVariants } from '../../src/engine/variants'
+import { type EngineOptions, TailEngine } from '../../src/engine/tail-engine'
 import { toHalves } from './half'
 import type { RandomModel } from './random-model'
 import { readShard } from './store'
@@ -10,16 +9,18 @@ import { openDevice } from './webgpu'
 /** The units of the tail from `cut` on. */
 export function tailUnits(manifest: Manifest, cut: number): string[] {
   const layers = Array.from({ length: manifest.layers - cut }, (_, i) => `layer.${cut + i}`)
-  return [...(cut === 0 ? ['embeddings'] : []), ...layers, ...(manifest.final === undefined ? [] : ['final'])]
+  const last = ['final', 'lm_head'].filter((unit) => manifest.units.has(unit))
+  return [...(cut === 0 ? ['embeddings'] : []), ...layers, ...last]
 }
 
 /** An engine that holds every unit of a model of the store. */
 export async function loadedEngine(
   manifest: Manifest,
   dtype: Dtype,
-  mostTokens = 2_048,
+  options: { device?: GPUDevice; mostTokens?: number } = {},
 ): Promise<TailEngine> {
-  const engine = new TailEngine(await openDevice(), manifest, dtype, mostTokens)
+  const { device = await openDevice(), mostTokens = 2_048 } = options
+  const engine = new TailEngine(device, manifest, dtype, mostTokens)
   for (const unit of tailUnits(manifest, 0)) {
     const { header, data } = readShard(manifest, unit, dtype)
     const buffers = await engine.allocate(unit, header.tensors, header.dataBytes)
@@ -33,10 +34,10 @@ export async function loadedEngine(
 export async function randomEngine(
   model: RandomModel,
   dtype: Dtype,
-  options: { device?: GPUDevice; mostTokens?: number; limit?: number; forced?: ForcedVariants } = {},
+  options: EngineOptions & { device?: GPUDevice; mostTokens?: number } = {},
 ): Promise<TailEngine> {
-  const { device = await openDevice(), mostTokens = 2_048, limit, forced } = options
-  const engine = new TailEngine(device, model.manifest, dtype, mostTokens, limit, forced)
+  const { device = await openDevice(), mostTokens = 2_048, ...others } = options
+  const engine = new TailEngine(device, model.manifest, dtype, mostTokens, others)
   for (const [unit, { tensors, data }] of model.units) {
     const buffers = await engine.allocate(unit, tensors, data.byteLength)
     buffers.write(0, data)

@@ -10,6 +10,7 @@ export interface SeenRequest {
   readonly method: string
   readonly path: string
   readonly headers: IncomingMessage['headers']
+  readonly body: string
 }
 
 /** What a test makes go wrong: gets a request and answers it, or leaves it to the cloud by returning false. */
@@ -31,6 +32,10 @@ export class FakeCloud {
   revision: string
   /** Messages of more bytes go by way of a location. */
   bodyLimit = 4_500_000
+  /** How long the head takes at least. */
+  delayMs = 0
+  /** Beyond these a request is refused. */
+  limits = { maxInputs: 2_048, maxTokensPerRequest: 16_384 }
   readonly #signatures = new Set<string>()
   readonly #objects = new Map<string, Uint8Array>()
   readonly #reference: Reference
@@ -76,10 +81,14 @@ export class FakeCloud {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', this.url)
-    const seen = { method: request.method ?? '', path: url.pathname, headers: request.headers }
     const body = await text(request)
+    const seen = { method: request.method ?? '', path: url.pathname, headers: request.headers, body }
     this.requests.push(seen)
     if (this.faults.some((fault) => fault(seen, response))) {
+      return
+    }
+    if (url.pathname === `/v1/models/${this.model}`) {
+      json(response, { id: this.model, limits: this.limits })
       return
     }
     if (url.pathname === `/v1/models/${this.model}/manifest`) {
@@ -96,6 +105,7 @@ export class FakeCloud {
       return
     }
     if (url.pathname === '/v1/embed') {
+      await new Promise((resolve) => setTimeout(resolve, this.delayMs))
       this.#embed(JSON.parse(body) as EmbedBody, request.headers.accept ?? '', response)
       return
     }
@@ -124,6 +134,14 @@ export class FakeCloud {
     const sequences = body.input.map((input) => (typeof input === 'string' ? fakeTokens(input) : input))
     const tokens = Int32Array.from(sequences.flat())
     const lengths = Int32Array.from(sequences, (sequence) => sequence.length)
+    if (
+      sequences.length > this.limits.maxInputs ||
+      tokens.length > this.limits.maxTokensPerRequest ||
+      lengths.some((length) => length === 0 || length > this.#manifest.maxTokens)
+    ) {
+      problem(response, 400, 'invalid-request')
+      return
+    }
     const embedded = this.#reference.embed(tokens, lengths)
     let hidden = this.#reference.layers(0, body.cut, embedded, lengths)
     if (body.cut === layers) {
@@ -133,7 +151,13 @@ export class FakeCloud {
     if (body.cut === layers && pooling !== 'none' && !accept.includes('splitcompute')) {
       const pooled = this.#reference.pool(hidden, lengths, pooling, body.normalize ?? true)
       const embeddings = pooled.map((vector) => Array.from(vector))
-      json(response, { model: this.model, revision: this.revision, cut: layers, embeddings })
+      json(response, {
+        model: this.model,
+        revision: this.revision,
+        cut: layers,
+        embeddings,
+        lengths: Array.from(lengths),
+      })
       return
     }
     const halves = body.dtype !== 'f32'

@@ -44,6 +44,8 @@ export interface Shape {
   readonly types?: number
   readonly embeddingNorm?: boolean
   readonly final?: boolean
+  /** Whether there is an output matrix, or its elements, `[vocabularySize, hiddenSize]`. */
+  readonly lmHead?: boolean | Float64Array
 }
 
 export interface RandomUnit {
@@ -72,7 +74,14 @@ export class RandomModel {
     private readonly random: Random,
   ) {
     const { heads, headSize, innerSize, activation, layers, positions, vocabularySize } = shape
-    const { order = 'pre', mask = 'causal', types, embeddingNorm = false, final = true } = shape
+    const {
+      order = 'pre',
+      mask = 'causal',
+      types,
+      embeddingNorm = false,
+      final = true,
+      lmHead = false,
+    } = shape
     const h = heads * headSize
     this.manifest = {
       model: 'random',
@@ -119,6 +128,10 @@ export class RandomModel {
     if (final) {
       this.#unit('final', this.#norm('norm', h))
     }
+    if (lmHead !== false) {
+      const values = lmHead === true ? this.#elements(vocabularySize, h) : lmHead
+      this.#unit('lm_head', [this.#weight('weight', vocabularySize, h, values)])
+    }
   }
 
   readonly weights: WeightSource = (unit) => this.#weights.get(unit) ?? new Map()
@@ -133,12 +146,19 @@ export class RandomModel {
   }
 
   #linear(name: string, out: number, columns: number): DescribedTensor[] {
-    const values = this.random.values(out * columns, 1.5 / Math.sqrt(columns))
-    const stored = [out, storedColumns(columns, this.dtype)]
     return [
-      { name: `${name}.weight`, shape: [out, columns], stored, values, dtype: this.dtype },
+      this.#weight(`${name}.weight`, out, columns, this.#elements(out, columns)),
       this.#vector(`${name}.bias`, out, 0),
     ]
+  }
+
+  #elements(out: number, columns: number): Float64Array {
+    return this.random.values(out * columns, 1.5 / Math.sqrt(columns))
+  }
+
+  #weight(name: string, out: number, columns: number, values: Float64Array): DescribedTensor {
+    const stored = [out, storedColumns(columns, this.dtype)]
+    return { name, shape: [out, columns], stored, values, dtype: this.dtype }
   }
 
   #table(name: string, rows: number, columns: number): DescribedTensor {

@@ -96,6 +96,13 @@ export class Reference {
     return final === undefined ? x : this.#norm(this.weights('final'), 'norm', x, final.norm.epsilon)
   }
 
+  /** `[rows, vocabularySize]` */
+  logits(x: Float64Array): Float64Array {
+    const { hiddenSize, vocabularySize } = this.manifest
+    const unbiased = new Map([...this.weights('lm_head'), ['bias', new Float64Array(vocabularySize)]])
+    return linear(unbiased, '', x, hiddenSize, vocabularySize)
+  }
+
   pool(x: Float64Array, lengths: Int32Array, kind: Pooling, normalize: boolean): Float64Array[] {
     const h = this.manifest.hiddenSize
     let start = 0
@@ -186,7 +193,8 @@ const ACTIVATIONS = {
 }
 
 function linear(unit: Weights, name: string, x: Float64Array, columns: number, out: number): Float64Array {
-  const [weight, bias] = [get(unit, `${name}.weight`), get(unit, `${name}.bias`)]
+  const prefix = name === '' ? '' : `${name}.`
+  const [weight, bias] = [get(unit, `${prefix}weight`), get(unit, `${prefix}bias`)]
   const rows = x.length / columns
   const result = new Float64Array(rows * out)
   for (let r = 0; r < rows; r++) {

@@ -10,10 +10,16 @@ export function installWebGpu(): void {
   Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true })
 }
 
-/** A device that `destroyDevices` destroys; Dawn keeps the process alive otherwise. */
-export async function openDevice(features: GPUFeatureName[] = []): Promise<GPUDevice> {
+/**
+ * A device that `destroyDevices` destroys; Dawn keeps the process alive otherwise. With WebGPU's default limits, and with what the engine
+ * asks for where the tests run a second time (`vitest.config.ts`).
+ */
+export async function openDevice(limits = process.env.SPLITCOMPUTE_LIMITS): Promise<GPUDevice> {
+  if (limits === 'offered') {
+    return openBestDevice()
+  }
   const adapter = await navigator.gpu.requestAdapter()
-  const device = await adapter?.requestDevice({ requiredFeatures: features })
+  const device = await adapter?.requestDevice()
   if (device === undefined) {
     throw new Error('Dawn found no adapter.')
   }

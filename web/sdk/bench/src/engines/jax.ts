@@ -31,13 +31,12 @@ function passes(library: Jax, shape: LayerShape, layers: Weights[], tokens: numb
   const layer = layerOf(library, shape, tokens)
   const forward = library.jit((x: JaxArray, weights: Weights[]) => weights.reduce(layer, x))
   const queue = async (calls: number) => {
-    let last: JaxArray | undefined
-    for (let i = 0; i < calls; i++) {
-      last?.dispose()
-      last = forward(input.ref, library.tree.ref(layers))
+    // What is disposed of before it was computed never is.
+    const results = Array.from({ length: calls }, () => forward(input.ref, library.tree.ref(layers)))
+    for (const result of results) {
+      await result.blockUntilReady()
     }
-    await last?.blockUntilReady()
-    last?.dispose()
+    library.tree.dispose(results)
   }
   return {
     device,

@@ -7,14 +7,22 @@ struct Params {
   scale: f32,
   // The row of `qkv` whose result is the first row of `output`.
   first_row: u32,
+  // Parts that the keys of a query are split into at most, and the keys of each.
+  splits: u32,
+  split_keys: u32,
 }
 
-// Queries of one sequence, and the keys that they may see.
+// Queries of one sequence, and the keys that they may see. A key is a number from `first_key` on: those below `past` lie in the
+// cache, from its row `cache_row` on, and the others in `qkv`, `shift` rows before their number.
 struct Block {
   first_query: u32,
   queries: u32,
   first_key: u32,
   end_key: u32,
+  shift: u32,
+  past: u32,
+  cache_row: u32,
+  unused: u32,
 }
 
 // Finite, so that a difference of two masked scores is zero and not NaN.

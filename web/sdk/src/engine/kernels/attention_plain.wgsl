@@ -8,13 +8,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
     return;
   }
   let row = block.first_query;
+  keep(block, row, column, 0u, 1u);
   var peak = MASKED;
   var sum = 0.0;
   var values: array<vec4<f32>, QUADS>;
   for (var key = block.first_key; key < block.end_key; key++) {
     var dots = vec4<f32>();
     for (var quad = 0u; quad < QUADS; quad++) {
-      dots += four(row, column, quad) * four(key, params.hidden_size + column, quad);
+      dots += four(row, column, quad) * key_four(block, key, column, quad);
     }
     let score = dot(dots, vec4<f32>(params.scale));
     let next_peak = max(peak, score);
@@ -23,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
     peak = next_peak;
     sum = sum * fade + share;
     for (var quad = 0u; quad < QUADS; quad++) {
-      values[quad] = values[quad] * fade + share * four(key, 2u * params.hidden_size + column, quad);
+      values[quad] = values[quad] * fade + share * value_four(block, key, column, quad);
     }
   }
   let at = (row - params.first_row) * params.output_stride + column;

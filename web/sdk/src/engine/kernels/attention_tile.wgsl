@@ -15,12 +15,23 @@ var<workgroup> key_tile: array<vec4<f32>, KEYS * PITCH>;
 // Element e of lane l is key l + e * LANES.
 var<workgroup> scores: array<vec4<f32>, QUERIES * SCORE_PITCH>;
 
-fn load_tile(thread: u32, first: u32, end: u32, column: u32) {
+fn load_keys(block: Block, thread: u32, first: u32, column: u32) {
   for (var i = thread; i < KEYS * QUADS; i += THREADS) {
     let key = first + i / QUADS;
     var elements = vec4<f32>();
-    if (key < end) {
-      elements = four(key, column, i % QUADS);
+    if (key < block.end_key) {
+      elements = key_four(block, key, column, i % QUADS);
+    }
+    key_tile[i / QUADS * PITCH + i % QUADS] = elements;
+  }
+}
+
+fn load_values(block: Block, thread: u32, first: u32, column: u32) {
+  for (var i = thread; i < KEYS * QUADS; i += THREADS) {
+    let key = first + i / QUADS;
+    var elements = vec4<f32>();
+    if (key < block.end_key) {
+      elements = value_four(block, key, column, i % QUADS);
     }
     key_tile[i / QUADS * PITCH + i % QUADS] = elements;
   }
@@ -33,6 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let lane = thread % LANES;
   let team = thread / LANES;
   let one = vec4<f32>(1.0);
+  for (var query = 0u; query < block.queries; query++) {
+    keep(block, block.first_query + query, column, thread, THREADS);
+  }
   for (var i = thread; i < QUERIES * QUADS; i += THREADS) {
     var elements = vec4<f32>();
     if (i / QUADS < block.queries) {
@@ -48,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var values: array<vec4<f32>, ROWS * OWNED>;
   for (var first = block.first_key; first < block.end_key; first += KEYS) {
     workgroupBarrier();
-    load_tile(thread, first, block.end_key, params.hidden_size + column);
+    load_keys(block, thread, first, column);
     workgroupBarrier();
     // Without a value of its own, a variable in a loop is zeroed once by some compilers, not each time around.
     var dots = array<vec4<f32>, ROWS * 4u>();
@@ -75,12 +89,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         dot(dots[r * 4u + 2u], one),
         dot(dots[r * 4u + 3u], one),
       );
-      let end = select(block.end_key, min(block.end_key, block.first_query + query + 1u), CAUSAL);
+      let end = select(block.end_key, min(block.end_key, block.first_query + query + block.shift + 1u), CAUSAL);
       own[r] = select(score, vec4<f32>(MASKED), keys >= vec4<u32>(end));
       scores[query * SCORE_PITCH + lane] = own[r];
     }
     workgroupBarrier();
-    load_tile(thread, first, block.end_key, 2u * params.hidden_size + column);
+    load_values(block, thread, first, column);
     var tile_peaks: array<f32, ROWS>;
     for (var r = 0u; r < ROWS; r++) {
       var most = vec4<f32>(peaks[r]);

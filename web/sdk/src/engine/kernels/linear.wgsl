@@ -14,6 +14,9 @@ struct Params {
   slice_steps: u32,
   // The output's column for the first of `columns`.
   first_column: u32,
+  // What a LayerNorm of the input needs: its columns, and what is added to the variance.
+  inner: u32,
+  epsilon: f32,
 }
 
 struct Eight {
@@ -30,7 +33,9 @@ struct Eight {
 fn store(row: u32, column: u32, sum: f32) {
   if (row < params.rows && column < params.columns) {
     let at = row * params.output_stride + params.first_column + column;
-    if (BIAS) {
+    if (RESIDUAL) {
+      output[at] += sum + bias[column];
+    } else if (BIAS) {
       output[at] = activate(sum + bias[column]);
     } else {
       output[at] = sum;

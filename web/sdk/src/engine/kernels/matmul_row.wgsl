@@ -8,18 +8,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let team = thread / LANES;
   let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
   let last = params.columns - 1u;
-  let row = group.y * params.input_stride;
-  var sums: array<f32, COLUMNS>;
+  prepare(thread);
+  var dots: array<f32, COLUMNS>;
   for (var step = lane; step < params.steps; step += LANES) {
-    let low = input[row + 2u * step];
-    let high = input[row + 2u * step + 1u];
+    let x = eight_of(group.y, step);
     for (var c = 0u; c < COLUMNS; c++) {
       let w = weights(min(column + c, last), step);
-      sums[c] += dot(low, w.low) + dot(high, w.high);
+      dots[c] += dot(x.low, w.low) + dot(x.high, w.high);
     }
   }
   for (var c = 0u; c < COLUMNS; c++) {
-    partial[c * THREADS + thread] = sums[c];
+    partial[c * THREADS + thread] = dots[c];
   }
   for (var width = LANES / 2u; width > 0u; width /= 2u) {
     workgroupBarrier();

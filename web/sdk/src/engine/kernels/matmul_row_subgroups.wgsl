@@ -12,18 +12,17 @@ fn main(
   let team = thread / LANES;
   let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
   let last = params.columns - 1u;
-  let row = group.y * params.input_stride;
-  var sums: array<f32, COLUMNS>;
+  prepare(thread);
+  var dots: array<f32, COLUMNS>;
   for (var step = lane; step < params.steps; step += LANES) {
-    let low = input[row + 2u * step];
-    let high = input[row + 2u * step + 1u];
+    let x = eight_of(group.y, step);
     for (var c = 0u; c < COLUMNS; c++) {
       let w = weights(min(column + c, last), step);
-      sums[c] += dot(low, w.low) + dot(high, w.high);
+      dots[c] += dot(x.low, w.low) + dot(x.high, w.high);
     }
   }
   for (var c = 0u; c < COLUMNS; c++) {
-    let sum = subgroupAdd(sums[c]);
+    let sum = subgroupAdd(dots[c]);
     if (subgroup_lane == 0u) {
       partial[thread / subgroup_size * COLUMNS + c] = sum;
     }

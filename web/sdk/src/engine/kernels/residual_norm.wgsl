@@ -18,30 +18,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> hidden: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> normed: array<vec4<f32>>;
 
-// Elements of a lane that it keeps in registers; it reads those of wider rows again.
+// Elements of a thread that it keeps in registers; it reads those of wider rows again.
 const KEPT = 2u;
-
-var<workgroup> parts: array<f32, LANES>;
-var<workgroup> sums: array<f32, LANES / 16u>;
-
-// Over all lanes, in two steps: a tree would take a barrier for each level.
-fn total(lane: u32, value: f32) -> f32 {
-  parts[lane] = value;
-  workgroupBarrier();
-  if (lane < LANES / 16u) {
-    var part = 0.0;
-    for (var i = 0u; i < 16u; i++) {
-      part += parts[i * (LANES / 16u) + lane];
-    }
-    sums[lane] = part;
-  }
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var i = 0u; i < LANES / 16u; i++) {
-    sum += sums[i];
-  }
-  return sum;
-}
 
 // What pads a row is zero, and no part of its statistics.
 fn within(quad: u32, value: vec4<f32>) -> vec4<f32> {
@@ -49,15 +27,15 @@ fn within(quad: u32, value: vec4<f32>) -> vec4<f32> {
   return select(vec4<f32>(), value, column < vec4<u32>(params.columns));
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = group.x * params.stride;
   let count = f32(params.columns);
   let one = vec4<f32>(1.0);
   var kept: array<vec4<f32>, KEPT>;
   var sum = 0.0;
-  for (var i = 0u; lane + i * LANES < params.stride; i++) {
-    let quad = lane + i * LANES;
+  for (var i = 0u; thread + i * THREADS < params.stride; i++) {
+    let quad = thread + i * THREADS;
     var value = hidden[row + quad];
     if (params.slices > 0u) {
       value = within(quad, value + bias[quad] + sum_of_slices(row + quad, params.rows * params.stride));
@@ -70,10 +48,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum += dot(value, one);
   }
-  let mean = total(lane, sum) / count;
+  let mean = total(thread, sum) / count;
   var square = 0.0;
-  for (var i = 0u; lane + i * LANES < params.stride; i++) {
-    let quad = lane + i * LANES;
+  for (var i = 0u; thread + i * THREADS < params.stride; i++) {
+    let quad = thread + i * THREADS;
     var value = vec4<f32>();
     if (i < KEPT) {
       value = kept[i];
@@ -83,9 +61,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let distance = within(quad, value - mean);
     square += dot(distance, distance);
   }
-  let factor = 1.0 / sqrt(total(lane, square) / count + params.epsilon);
-  for (var i = 0u; lane + i * LANES < params.stride; i++) {
-    let quad = lane + i * LANES;
+  let factor = 1.0 / sqrt(total(thread, square) / count + params.epsilon);
+  for (var i = 0u; thread + i * THREADS < params.stride; i++) {
+    let quad = thread + i * THREADS;
     var value = vec4<f32>();
     if (i < KEPT) {
       value = kept[i];

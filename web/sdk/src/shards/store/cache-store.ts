@@ -59,6 +59,8 @@ class CachedShard implements StoredShard {
     return bytes?.byteLength === part.bytes ? bytes : undefined
   }
 
+  async reserve(): Promise<void> {}
+
   async write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     await this.cache.put(this.#key(part), new Response(bytes))
   }

@@ -60,11 +60,13 @@ class MemoryShard implements StoredShard {
     return this.entry.parts.get(part.offset)
   }
 
+  async reserve(): Promise<void> {}
+
   async write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     if (this.used() + bytes.byteLength > LIMIT) {
       throw new DOMException('The memory store is full.', 'QuotaExceededError')
     }
-    this.entry.parts.set(part.offset, bytes)
+    this.entry.parts.set(part.offset, bytes.slice())
   }
 
   async finish(shard: KeptShard): Promise<void> {

@@ -43,7 +43,17 @@ export interface StoredShard {
    */
   read(part: Part): Promise<Uint8Array<ArrayBuffer> | undefined>
 
-  /** @throws Error `QuotaExceededError` among others */
+  /**
+   * Makes room for all parts before the first one is written.
+   *
+   * @throws Error `QuotaExceededError` among others
+   */
+  reserve(bytes: number): Promise<void>
+
+  /**
+   * @param bytes the caller's, who uses them for other parts afterwards
+   * @throws Error `QuotaExceededError` among others
+   */
   write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void>
 
   /** Writes the record: all parts are there, or were used again just now. */

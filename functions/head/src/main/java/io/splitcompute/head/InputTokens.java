@@ -34,18 +34,18 @@ final class InputTokens {
     for (int i = 0; i < sequences.size(); i++) {
       int[] sequence = sequences.get(i);
       if (sequence.length == 0) {
-        throw invalid("has no token at index " + i);
+        throw invalid("has no token" + at(i, sequences));
       }
       if (sequence.length > manifest.maxTokens()) {
         throw invalid(
-            "has %d tokens at index %d, at most %d are allowed"
-                .formatted(sequence.length, i, manifest.maxTokens()));
+            "has %d tokens%s, at most %d are allowed"
+                .formatted(sequence.length, at(i, sequences), manifest.maxTokens()));
       }
       for (int token : sequence) {
         if (token < 0 || token >= manifest.vocabularySize()) {
           throw invalid(
-              "has a token id at index %d that is not from 0 to %d"
-                  .formatted(i, manifest.vocabularySize() - 1));
+              "has a token id%s that is not from 0 to %d"
+                  .formatted(at(i, sequences), manifest.vocabularySize() - 1));
         }
       }
       total += sequence.length;
@@ -76,8 +76,8 @@ final class InputTokens {
     for (String text : texts) {
       if (text.length() > most && manifest.truncateTokens() == null) {
         throw invalid(
-            "has a text of %d characters at index %d, which is more than %d tokens"
-                .formatted(text.length(), bounded.size(), manifest.maxTokens()));
+            "has a text of %d characters%s, which is more than %d tokens"
+                .formatted(text.length(), at(bounded.size(), texts), manifest.maxTokens()));
       }
       String taken = text.length() > most ? text.substring(0, most) : text;
       total += taken.length();
@@ -89,6 +89,11 @@ final class InputTokens {
               .formatted(total, limits.maxTokensPerRequest()));
     }
     return bounded;
+  }
+
+  /** Which input it is, where there are several. */
+  private static String at(int index, List<?> inputs) {
+    return inputs.size() == 1 ? "" : " at index " + index;
   }
 
   private static ProblemException invalid(String what) {

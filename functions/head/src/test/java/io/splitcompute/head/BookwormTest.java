@@ -53,6 +53,15 @@ final class BookwormTest {
   }
 
   @Test
+  void shouldSpoilNoCharacterOfATextThatHasHalfASurrogatePair() {
+    Tokenizer tokenizer =
+        head.context().getBean(Heads.class).get("bookworm").tokenizer().orElseThrow();
+    assertArrayEquals(
+        tokenizer.encode("\uD83D\uDE00 night\uFFFD\u0000"),
+        tokenizer.encode("\uD83D\uDE00 night\uD800\u0000"));
+  }
+
+  @Test
   void shouldHandOverTheActivationsOfEveryCut() throws Exception {
     Fixture fixture = Fixture.read("bookworm", "hidden.safetensors");
     for (int cut = 1; cut <= fixture.layers(); cut++) {

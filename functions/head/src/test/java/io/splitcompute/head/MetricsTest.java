@@ -43,6 +43,7 @@ final class MetricsTest {
           List.of(
               "splitcompute_queue_wait_seconds_count",
               "splitcompute_queue_requests",
+              "splitcompute_queue_tokens",
               "splitcompute_request_cut_count",
               "splitcompute_batch_tokens_count",
               "splitcompute_device_busy_seconds_sum",

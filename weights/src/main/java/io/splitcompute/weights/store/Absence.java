@@ -22,6 +22,11 @@ final class Absence {
         || (refused.statusCode() == FORBIDDEN && isAccessDenied(refused.awsErrorDetails()));
   }
 
+  /** Whether what is taken for absence may as well be a missing permission. */
+  static boolean isDoubtful(S3Exception absent) {
+    return absent.statusCode() == FORBIDDEN;
+  }
+
   private static boolean isAccessDenied(@Nullable AwsErrorDetails details) {
     return details == null
         || details.errorCode() == null

@@ -9,6 +9,8 @@ import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import software.amazon.awssdk.core.ResponseBytes;
 import software.amazon.awssdk.core.exception.SdkException;
 import software.amazon.awssdk.core.sync.ResponseTransformer;
@@ -19,6 +21,8 @@ import software.amazon.awssdk.services.s3.model.S3Object;
 
 /** A bucket. Shards are kept in a local folder once they were fetched. */
 public final class S3Store implements WeightStore {
+
+  private static final Logger LOG = LoggerFactory.getLogger(S3Store.class);
 
   private final S3Client s3;
   private final String bucket;
@@ -66,6 +70,14 @@ public final class S3Store implements WeightStore {
           PublishedManifest.of(model, object.asByteArray(), object.response().lastModified()));
     } catch (S3Exception refused) {
       if (Absence.isMeantBy(refused)) {
+        if (Absence.isDoubtful(refused)) {
+          LOG.warn(
+              "S3 answered {} for the manifest of {} in {}: the model is taken for absent; if it was published,"
+                  + " the role lacks s3:GetObject on models/*",
+              refused.statusCode(),
+              model,
+              bucket);
+        }
         return Optional.empty();
       }
       throw new IOException(

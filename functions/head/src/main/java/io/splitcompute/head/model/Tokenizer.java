@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 public final class Tokenizer implements AutoCloseable {
 
   private static final String TENSOR = "tokenizer.json";
+  private static final int REPLACEMENT = 0xFFFD;
 
   private final HuggingFaceTokenizer tokenizer;
 
@@ -48,12 +49,23 @@ public final class Tokenizer implements AutoCloseable {
    * @return the text's token ids; none for a text of which nothing is left
    */
   public int[] encode(String text) {
-    long[] ids = tokenizer.encode(text).getIds();
+    long[] ids = tokenizer.encode(wellFormed(text)).getIds();
     int[] tokens = new int[ids.length];
     for (int i = 0; i < ids.length; i++) {
       tokens[i] = Math.toIntExact(ids[i]);
     }
     return tokens;
+  }
+
+  /**
+   * Puts U+FFFD for each half of a surrogate pair, as UTF-8 encoders do. Handed to the native
+   * library, one half would spoil every character of the text beyond U+FFFF.
+   */
+  private static String wellFormed(String text) {
+    return text.codePoints()
+        .map(point -> Character.getType(point) == Character.SURROGATE ? REPLACEMENT : point)
+        .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append)
+        .toString();
   }
 
   @Override

@@ -135,7 +135,7 @@ final class RunQueue {
     }
   }
 
-  private long waitingTokens() {
+  synchronized long waitingTokens() {
     return rings.values().stream()
         .flatMap(Deque::stream)
         .mapToLong(run -> run.waitingWork() / run.cut)

@@ -14,6 +14,7 @@ final class ScheduleMetrics {
   ScheduleMetrics(MeterRegistry registry, RunQueue queue) {
     this.registry = registry;
     registry.gauge("splitcompute.queue.requests", queue, RunQueue::waitingRequests);
+    registry.gauge("splitcompute.queue.tokens", queue, RunQueue::waitingTokens);
   }
 
   /** A request came to its first batch. */
