@@ -41,8 +41,7 @@ class EmbeddingJarTest {
 
   @Test
   void shouldSwitchOffTheTokenizersPaddingAndTruncation() throws Exception {
-    URL entry =
-        Objects.requireNonNull(getClass().getResource("/all-minilm-l6-v2-tokenizer.json"));
+    URL entry = Objects.requireNonNull(getClass().getResource("/all-minilm-l6-v2-tokenizer.json"));
     JarURLConnection connection = (JarURLConnection) entry.openConnection();
     Path jar = Path.of(URI.create(connection.getJarFileURL().toString()));
 
@@ -61,8 +60,8 @@ class EmbeddingJarTest {
     "bge-small-en-v1.5, bge-small-en-v15, CLS, 512",
     "e5-small-v2, e5-small-v2, MEAN, 512",
   })
-  void shouldKnowWhatTheJarDoesNotSay(
-      String file, String name, Pooling.Kind pooling, int tokens) throws Exception {
+  void shouldKnowWhatTheJarDoesNotSay(String file, String name, Pooling.Kind pooling, int tokens)
+      throws Exception {
     Path jar = jar(Map.of(file + ".onnx", "", file + "-tokenizer.json", "{}"));
 
     ModelCheckpoint checkpoint = ModelCheckpoint.open(jar);
@@ -72,8 +71,7 @@ class EmbeddingJarTest {
     assertEquals(tokens, checkpoint.truncateTokens(512));
     assertEquals(100, checkpoint.truncateTokens(100));
     assertEquals("", checkpoint.prompts().before());
-    assertArrayEquals(
-        "{}".getBytes(StandardCharsets.UTF_8), checkpoint.tokenizer().orElseThrow());
+    assertArrayEquals("{}".getBytes(StandardCharsets.UTF_8), checkpoint.tokenizer().orElseThrow());
   }
 
   @Test
@@ -123,7 +121,8 @@ class EmbeddingJarTest {
   void shouldRefuseAJarWithoutItsTokenizer() throws Exception {
     ModelCheckpoint checkpoint = ModelCheckpoint.open(jar(Map.of("e5-small-v2.onnx", "")));
 
-    String refusal = assertThrows(InvalidCheckpointException.class, checkpoint::tokenizer).toString();
+    String refusal =
+        assertThrows(InvalidCheckpointException.class, checkpoint::tokenizer).toString();
     assertTrue(refusal.contains("lacks e5-small-v2-tokenizer.json"), refusal);
   }
 
