@@ -30,20 +30,33 @@ export async function openSdk(page: Page, url: string, options: Partial<ConnectO
   }, options)
 }
 
-/** A list of answers at a cut. */
-export function embedAll(
-  page: Page,
-  inputs: readonly string[],
-  cut: number,
-): Promise<{ cut: number; embedding: number[] }[]> {
-  return page.evaluate(
-    async ([list, at]) => {
-      const answers = await (globalThis as unknown as SdkPage).split.embed(list, {
-        cut: at,
-        timeoutMs: 600_000,
-      })
-      return answers.map(({ cut, embedding }) => ({ cut, embedding: Array.from(embedding) }))
+/** How often those are asked again whose device was slow: on a busy machine that is no fault. */
+const ROUNDS = 10
+
+/** The embeddings of a list, all of them computed at one cut. */
+export async function embedAt(page: Page, inputs: readonly string[], cut: number): Promise<number[][]> {
+  return await page.evaluate(
+    async ([list, at, rounds]) => {
+      const { split } = globalThis as unknown as SdkPage
+      const embeddings = new Map<number, number[]>()
+      let reason: string | undefined
+      for (let round = 0; round < rounds && embeddings.size < list.length; round++) {
+        const missing = list.flatMap((_, i) => (embeddings.has(i) ? [] : [i]))
+        const some = missing.map((i) => list[i] ?? '')
+        const answers = await split.embed(some, { cut: at, timeoutMs: 3_600_000 })
+        for (const [i, answer] of answers.entries()) {
+          if (answer.cut === at) {
+            embeddings.set(missing[i] ?? -1, Array.from(answer.embedding))
+          } else {
+            reason = answer.reason
+          }
+        }
+      }
+      if (embeddings.size < list.length) {
+        throw new Error(`${list.length - embeddings.size} inputs were not answered at cut ${at}: ${reason}`)
+      }
+      return list.map((_, i) => embeddings.get(i) ?? [])
     },
-    [inputs, cut] as const,
+    [inputs, cut, ROUNDS] as const,
   )
 }

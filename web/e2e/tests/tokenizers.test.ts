@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
+import { headTokens, post } from './head-tokens.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { oddStrings } from './odd-strings.ts'
 import { tensorBytes } from './safetensors.ts'
@@ -10,10 +11,6 @@ import { importInto } from './sdk-page.ts'
 const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
 const SEED = 1
 const STRINGS = PROVE ? 50_000 : 6_000
-/** What one request may have. */
-const MOST_TOKENS = 16_384
-const MOST_INPUTS = 2_048
-
 const fixture = (name: string) => fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url))
 
 interface TokenizerPage {
@@ -28,7 +25,7 @@ interface Manifest {
 }
 
 describe('the tokenizer in the browser', () => {
-  const models = ['bookworm', 'bert-mean', 'bert-cls-f16-prefixed'] as const
+  const models = ['bookworm', 'bert-mean', 'bert-cls-f16-prefixed', 'all-minilm-l6-v2'] as const
   let cloud: LocalCloud
   let browser: Browser
   let page: Page
@@ -54,7 +51,7 @@ describe('the tokenizer in the browser', () => {
 
   /** Gives the page a model's tokenizer, as it lies in S3. */
   async function read(model: string, { truncateTokens, tokenizer }: Manifest): Promise<void> {
-    const signed = await post(`v1/models/${model}/shards`, { shards: [tokenizer.sha256] })
+    const signed = await post(`${cloud.url}/v1/models/${model}/shards`, { shards: [tokenizer.sha256] })
     const { urls } = (await signed.json()) as { urls: { url: string }[] }
     const shard = await fetch(urls[0]?.url ?? '')
     const json = tensorBytes(new Uint8Array(await shard.arrayBuffer()), 'tokenizer.json')
@@ -72,26 +69,6 @@ describe('the tokenizer in the browser', () => {
     return page.evaluate((list) => (globalThis as unknown as TokenizerPage).ids(list), texts)
   }
 
-  /** The head's ids: at cut 0 they are all that it answers. */
-  async function inCloud(model: string, input: readonly string[]): Promise<number[][]> {
-    const response = await post('v1/embed', { model, input, cut: 0 })
-    if (!response.ok) {
-      throw new Error(`The head refused: ${await response.text()}`)
-    }
-    const message = new Uint8Array(await response.arrayBuffer())
-    const tokens = new Int32Array(tensorBytes(message, 'tokens').buffer)
-    let start = 0
-    return Array.from(new Int32Array(tensorBytes(message, 'lengths').buffer), (length) => {
-      start += length
-      return Array.from(tokens.subarray(start - length, start))
-    })
-  }
-
-  function post(path: string, body: unknown): Promise<Response> {
-    const headers = { 'Content-Type': 'application/json' }
-    return fetch(`${cloud.url}/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
-  }
-
   it.each(models)('shouldGiveTheHeadsIdsForOddStrings: %s', { timeout: 600_000 }, async (model) => {
     const manifest = await manifestOf(model)
     await read(model, manifest)
@@ -103,24 +80,14 @@ describe('the tokenizer in the browser', () => {
       return own.length > 0 && own.length <= manifest.maxTokens ? [{ text, ids: own }] : []
     })
     expect(valid.length).toBeGreaterThan(5_000)
-    for (let start = 0; start < valid.length; ) {
-      let [end, tokens] = [start, 0]
-      while (
-        end < valid.length &&
-        end - start < MOST_INPUTS &&
-        tokens + (valid[end]?.ids.length ?? 0) <= MOST_TOKENS
-      ) {
-        tokens += valid[end++]?.ids.length ?? 0
-      }
-      const some = valid.slice(start, end)
-      const heads = await inCloud(
-        model,
-        some.map(({ text }) => text),
-      )
-      for (const [i, { text, ids: own }] of some.entries()) {
-        expect(own, JSON.stringify(text)).toEqual(heads[i])
-      }
-      start = end
+    const heads = await headTokens(
+      cloud.url,
+      model,
+      valid.map(({ text }) => text),
+      (i) => valid[i]?.ids.length ?? 0,
+    )
+    for (const [i, { text, ids: own }] of valid.entries()) {
+      expect(own, JSON.stringify(text)).toEqual(heads[i])
     }
   })
 
@@ -133,7 +100,7 @@ describe('the tokenizer in the browser', () => {
         (escaped) => (globalThis as unknown as TokenizerPage).ids([JSON.parse(escaped) as string]),
         JSON.stringify(text),
       )
-      expect(own).toEqual(await inCloud(model, [text]))
+      expect(own).toEqual(await headTokens(cloud.url, model, [text], () => text.length * 4))
     }
   })
 })

@@ -1,5 +1,5 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Batches, boundsOf, isWithin, type ListProgress } from './client/batches'
+import { Batches, boundedByPace, boundsOf, isWithin, type ListProgress } from './client/batches'
 import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
 import { CutChoice } from './client/cut-choice'
 import { DEFAULT_TIMEOUT_MS, Deadline } from './client/deadline'
@@ -282,7 +282,10 @@ export class SplitCompute extends EventTarget {
       await timed((deadline) => this.#cuts.wait(cut, deadline))
       const request = (some: Inputs) => timed((deadline) => this.#request(some, pooled, cut, deadline))
       const batches = new Batches(inputs, this.#manifest, request, options.onProgress)
-      return await batches.answers(await this.#boundsFor(inputs, call.signal))
+      const bounds = await this.#boundsFor(inputs, call.signal)
+      return await batches.answers(() =>
+        boundedByPace(bounds, this.#pace, this.layers - Math.max(this.cut, cut ?? 0)),
+      )
     } catch (error) {
       const ended = [signal, this.#closing.signal].find((source) => source?.aborted)
       throw ended === undefined ? error : ended.reason

@@ -2,13 +2,16 @@ import { PartialFailure } from '../errors'
 import type { Inputs, Limits } from './cloud'
 import { faultOf, guessTokens, isInputsFault } from './inputs'
 import type { Manifest } from './manifest'
+import type { Pace } from './pace'
 
 /** Requests of one list that are under way at a time. */
 const IN_FLIGHT = 4
 /** Tokens of a request, where the model allows more: as many as the device runs at once. */
 const MOST_TOKENS = 2_048
-/** Tokens of a request, however little memory there is: with none, all of it runs in the cloud. */
+/** Tokens of a request, however little memory there is or however slow the device, and while its speed is unknown. */
 const FEWEST_TOKENS = 256
+/** How long a request may take on the device: long ones are called slow, and cannot be called back. */
+const DEVICE_MS = 1_000
 /** Inputs of a request, where the model does not say. */
 const MOST_INPUTS = 2_048
 /** Of the device's memory, what the activations of the requests under way may take. */
@@ -42,6 +45,12 @@ export function boundsOf(limits: Limits | undefined, { hiddenSize }: Manifest, m
   }
 }
 
+/** Fewer tokens where the device is known to take long for them, or where nobody knows. */
+export function boundedByPace(bounds: Limits, pace: Pace, layers: number): Limits {
+  const quick = layers === 0 ? bounds.tokens : (pace.tokensIn(DEVICE_MS, layers) ?? 0)
+  return { ...bounds, tokens: Math.min(bounds.tokens, Math.max(FEWEST_TOKENS, quick)) }
+}
+
 /** Whether a list is one request. */
 export function isWithin(bounds: Limits, inputs: Inputs, manifest: Manifest): boolean {
   return inputs.length <= bounds.inputs && guessTokens(inputs, manifest) <= bounds.tokens
@@ -51,7 +60,7 @@ export function isWithin(bounds: Limits, inputs: Inputs, manifest: Manifest): bo
 export class Batches<Answer> {
   readonly #answers = new Map<number, Answer>()
   readonly #failures = new Map<number, unknown>()
-  /** Indexes of the inputs of requests to come. */
+  /** Indexes of inputs that are still to be asked for; what one list has does not go with what another has. */
   readonly #waiting: number[][] = []
   #told = 0
   /** What ended the list before all was asked. */
@@ -72,12 +81,13 @@ export class Batches<Answer> {
    * A request that is refused for its inputs is parted in two, so that the answers of the others are not lost; one that fails for
    * another reason ends the list.
    *
+   * @param bounds what a request may hold, asked for each
    * @returns the answers in the order of the inputs
    * @throws PartialFailure where some inputs have no answer; what no input was answered for is thrown itself
    */
-  async answers(bounds: Limits): Promise<Answer[]> {
-    this.#plan(bounds)
-    await Promise.all(Array.from({ length: IN_FLIGHT }, () => this.#askInTurn()))
+  async answers(bounds: () => Limits): Promise<Answer[]> {
+    this.#sift()
+    await Promise.all(Array.from({ length: IN_FLIGHT }, () => this.#askInTurn(bounds)))
     for (const index of this.inputs.keys()) {
       if (!this.#answers.has(index) && !this.#failures.has(index)) {
         this.#failures.set(index, this.#end?.error)
@@ -92,30 +102,23 @@ export class Batches<Answer> {
       : new PartialFailure(this.#answers, this.#failures)
   }
 
-  #plan(bounds: Limits): void {
-    let [batch, tokens]: [number[], number] = [[], 0]
+  #sift(): void {
+    const valid: number[] = []
     for (const [index, input] of this.inputs.entries()) {
       const fault = faultOf(input, this.manifest)
-      if (fault !== undefined) {
+      if (fault === undefined) {
+        valid.push(index)
+      } else {
         this.#failures.set(index, fault)
-        continue
       }
-      const own = guessTokens([input] as Inputs, this.manifest)
-      if (batch.length > 0 && (batch.length >= bounds.inputs || tokens + own > bounds.tokens)) {
-        this.#waiting.push(batch)
-        batch = []
-        tokens = 0
-      }
-      batch.push(index)
-      tokens += own
     }
-    if (batch.length > 0) {
-      this.#waiting.push(batch)
+    if (valid.length > 0) {
+      this.#waiting.push(valid)
     }
   }
 
-  async #askInTurn(): Promise<void> {
-    for (let batch = this.#next(); batch !== undefined; batch = this.#next()) {
+  async #askInTurn(bounds: () => Limits): Promise<void> {
+    for (let batch = this.#next(bounds); batch !== undefined; batch = this.#next(bounds)) {
       await this.#ask(batch)
       const done = this.#answers.size + this.#failures.size
       if (done > this.#told) {
@@ -134,8 +137,25 @@ export class Batches<Answer> {
     }
   }
 
-  #next(): number[] | undefined {
-    return this.#end === undefined ? this.#waiting.shift() : undefined
+  /** As many of the inputs that wait as a request may hold. */
+  #next(bounds: () => Limits): number[] | undefined {
+    const list = this.#end === undefined ? this.#waiting.shift() : undefined
+    if (list === undefined) {
+      return undefined
+    }
+    const most = bounds()
+    let [taken, tokens] = [0, 0]
+    for (const index of list) {
+      tokens += guessTokens([this.inputs[index]] as Inputs, this.manifest)
+      if (taken > 0 && (taken === most.inputs || tokens > most.tokens)) {
+        break
+      }
+      taken++
+    }
+    if (taken < list.length) {
+      this.#waiting.unshift(list.slice(taken))
+    }
+    return list.slice(0, taken)
   }
 
   async #ask(batch: readonly number[]): Promise<void> {

@@ -63,6 +63,12 @@ export class Pace {
     return this.#cloudMs !== undefined && this.#queueMs() > this.#cloudMs
   }
 
+  /** How many tokens so many layers run in a time, by the speed of late; undefined before any run. */
+  tokensIn(milliseconds: number, layers: number): number | undefined {
+    const msPerWork = this.#msPerWork
+    return msPerWork && Math.floor(milliseconds / (msPerWork * (layers + 1))) - OVERHEAD_TOKENS
+  }
+
   /** When a cloud that has not answered is slow, in milliseconds. */
   get cloudLimitMs(): number {
     return Math.max(SLOW_MS, SLOW_FACTOR * (this.#cloudMs ?? 0))

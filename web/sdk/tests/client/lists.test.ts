@@ -132,8 +132,10 @@ describe('a long list', () => {
     await split.ready
     const list = Array.from({ length: 100 }, (_, i) => Array.from({ length: 32 }, (_, j) => (i + j) % 257))
     const answers = await split.embed(list, { cut: 2 })
-    expect(batches(cloud)).toEqual([20, 20, 20, 20, 20])
-    expect(cloud.seen('/s3/activations/')).toHaveLength(5)
+    // The device is fast enough for more than the first requests had, which came before anybody knew.
+    expect(batches(cloud)[0]).toBe(8)
+    expect(batches(cloud).at(-1)).toBe(20)
+    expect(cloud.seen('/s3/activations/')).toHaveLength(batches(cloud).length)
     expect(answers.every(({ cut }) => cut === 2)).toBe(true)
     const alone = await split.embed(list[77] ?? [], { cut: 3 })
     expect(difference(answers[77]?.embedding ?? [], alone.embedding)).toBeLessThan(1e-4)
