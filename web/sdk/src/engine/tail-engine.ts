@@ -244,13 +244,20 @@ export class TailEngine {
       const errors = this.#validated(() => {
         signal.throwIfAborted()
         for (const [i, span] of spans.entries()) {
-          this.#submit(span, kernels[i] as RunKernels, workspace, buffers.results, (encoding) =>
-            finish(buffers.results, encoding, i),
+          const encoders = this.#encode(
+            span,
+            kernels[i] as RunKernels,
+            workspace,
+            buffers.results,
+            (encoding) => finish(buffers.results, encoding, i),
           )
+          if (i === spans.length - 1) {
+            encoders.at(-1)?.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
+          }
+          for (const encoder of encoders) {
+            this.device.queue.submit([encoder.finish()])
+          }
         }
-        const encoder = this.device.createCommandEncoder()
-        encoder.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
-        this.device.queue.submit([encoder.finish()])
       })
       return { buffers, errors }
     })
@@ -295,13 +302,14 @@ export class TailEngine {
     return (await scopes).find((error) => error !== null) ?? undefined
   }
 
-  #submit(
+  /** Writes a span's inputs, and records it: an encoder for each of its submits. */
+  #encode(
     span: RunSpan,
     kernels: RunKernels,
     workspace: Workspace,
     results: GPUBuffer,
     finish: (encoding: RunEncoding) => readonly CopiedRows[],
-  ): void {
+  ): GPUCommandEncoder[] {
     const { device } = this
     const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
     const encoding = this.#program.encode(span, kernels, {
@@ -318,9 +326,7 @@ export class TailEngine {
         .at(-1)
         ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
     }
-    for (const encoder of encoders) {
-      device.queue.submit([encoder.finish()])
-    }
+    return encoders
   }
 
   /** Multiplications and additions of a span's matmuls. */
