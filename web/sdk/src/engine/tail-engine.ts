@@ -126,7 +126,7 @@ export class TailEngine {
    * them in turn without a pause.
    *
    * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
-   * @throws SplitComputeError `device_lost`, `out_of_memory`, `wrong_result`; the signal's reason once it aborts
+   * @throws SplitComputeError `device_lost`, `out_of_memory`, `limit_exceeded`, `wrong_result`; the signal's reason once it aborts
    */
   async run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]> {
     const rows = batch.pooling === 'none' ? batch.tokens.length : batch.lengths.length
@@ -268,7 +268,8 @@ export class TailEngine {
     try {
       const [error] = await Promise.all([errors, readback.mapAsync(GPUMapMode.READ, 0, size)])
       if (error !== undefined) {
-        throw new SplitComputeError('wrong_result', `The GPU refused the work: ${error.message}`)
+        const code = error instanceof GPUOutOfMemoryError ? 'out_of_memory' : 'limit_exceeded'
+        throw new SplitComputeError(code, `The GPU refused the work: ${error.message}`)
       }
       signal.throwIfAborted()
       // Behind others a batch has waited for them first.
