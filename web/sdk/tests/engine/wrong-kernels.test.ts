@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TailEngine } from '../../src/engine/tail-engine'
+import { MATMULS } from '../../src/engine/variants'
 import { loadedEngine } from '../support/engine'
 import { Fixture } from '../support/fixtures'
 import { passForGpu, spoil } from '../support/spoilt-device'
@@ -97,7 +98,8 @@ describe('a kernel that computes wrong', () => {
 
   it('shouldBeDroppedWhereOnlyASingleRowTakesIt', async () => {
     // The kernel that normalises what it reads.
-    const label = /^row(-subgroups)? f32 .* 128 64 \d+ 5$/
+    const { threads, lanes } = MATMULS.row
+    const label = new RegExp(`^row(-subgroups)? f32 .* ${threads} ${lanes} \\d+ 5$`)
     const engine = await open([[label, LESS_WEIGHT]], true)
     expect(await runsOneToken(engine)).toBeGreaterThan(0.01)
     await engine.check('layer.0', never)
@@ -176,10 +178,10 @@ describe('the description of an engine', () => {
         "attention, prefill, 1 to 8 tokens": "4 queries x 32 keys",
         "attention, prefill, 513 to 600 tokens": "32 queries x 32 keys",
         "attention, prefill, 9 to 512 tokens": "16 queries x 32 keys",
-        "lm_head, 1 row": "row: 128 threads, 64 a team for 2 columns",
+        "lm_head, 1 row": "row: 128 threads, 128 a team for 2 columns",
         "lm_head, 2 to 32 rows": "tile-16: 16x64 a workgroup, 2x4 a thread, depth 32",
         "lm_head, 33 to 64 rows": "tile-64: 64x64 a workgroup, 8x4 a thread, depth 16",
-        "matmul, 1 row": "row: 128 threads, 64 a team for 2 columns",
+        "matmul, 1 row": "row: 128 threads, 128 a team for 2 columns",
         "matmul, 2 to 32 rows": "tile-16: 16x64 a workgroup, 2x4 a thread, depth 32",
         "matmul, 33 to 600 rows": "tile-64: 64x64 a workgroup, 8x4 a thread, depth 16",
         "residual norm": "256 threads a row",
