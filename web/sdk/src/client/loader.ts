@@ -59,6 +59,8 @@ export class Loader {
   #device: Device | undefined
   #losses: { readonly what: Loss['what']; readonly at: number }[] = []
   #wrongResults = 0
+  /** Bytes of units that came from the network, on all devices so far. */
+  #downloaded = 0
   #checking: Promise<void> | undefined
   #told = 0
   #settleReady: { resolve: (cut: number) => void; reject: (error: unknown) => void } | undefined
@@ -209,7 +211,8 @@ export class Loader {
     }
     let device: Device
     try {
-      device = await open({ ...settings, units: this.#order, onWarning }, signal)
+      const download = Math.max(0, settings.download - this.#downloaded)
+      device = await open({ ...settings, download, units: this.#order, onWarning }, signal)
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'
       // A GPU that was there comes back, if not at once.
@@ -242,10 +245,13 @@ export class Loader {
         return
       }
       if (failure === undefined) {
-        this.#phase = 'ready'
-        this.#reason = undefined
-        this.#settleReady?.resolve(this.cut)
-        this.#tell()
+        // A unit that a check refused meanwhile has ended the loading already.
+        if (this.#units.every(({ state }) => state === 'loaded')) {
+          this.#phase = 'ready'
+          this.#reason = undefined
+          this.#settleReady?.resolve(this.cut)
+          this.#tell()
+        }
         return
       }
       this.#stop(failure)
@@ -302,6 +308,7 @@ export class Loader {
       )
       if (device === this.#device) {
         this.#update(i, { state: 'loaded', from, milliseconds })
+        this.#downloaded += from === 'network' ? (this.#units[i]?.total ?? 0) : 0
       }
     } catch (error) {
       if (device === this.#device && !signal.aborted) {
@@ -365,7 +372,7 @@ export class Loader {
   }
 
   #settled(cut: number): boolean {
-    return this.cut <= cut || this.#phase === 'stopped'
+    return this.cut <= cut || this.#phase === 'stopped' || this.#phase === 'ready'
   }
 
   #tell(): void {

@@ -25,7 +25,11 @@ export class DeviceServer {
     this.#channel = new Channel<PageCalls, DeviceCalls>(port, {
       ping: () => undefined,
       open: async (settings) => {
-        this.#tail = await this.#open(settings)
+        const tail = await this.#open(settings)
+        this.#tail = tail
+        if (this.#closing.signal.aborted) {
+          tail.engine.destroy()
+        }
         return undefined
       },
       load: (unit, context) => this.#opened().load(unit, context),
@@ -88,7 +92,7 @@ const COMPILE_AFTER_MS = 500
 /** The engine, and the shards on their way to it. */
 class Tail {
   /** Bytes of the units that are being loaded; the engine counts them once they are attached. */
-  #loading = 0
+  readonly #loading = new Map<string, number>()
   #compiling = false
 
   constructor(
@@ -102,20 +106,19 @@ class Tail {
   }
 
   async load(unit: string, { signal, tell }: CallContext): Promise<Loaded> {
-    const { engine } = this
     const { memory } = this.settings
     const shard = shardOf(this.settings, unit)
-    if (engine.bytes + this.#loading + shard.bytes > memory) {
+    const used = [...this.#loading.values()].reduce((sum, bytes) => sum + bytes, this.engine.bytes)
+    if (used + shard.bytes > memory) {
       throw new SplitComputeError(
         'out_of_memory',
-        `${unit} and the ${engine.bytes + this.#loading} bytes in use exceed the memory of ${memory} bytes.`,
+        `${unit} and the ${used} bytes in use exceed the memory of ${memory} bytes.`,
       )
     }
-    this.#loading += shard.bytes
     try {
-      return await this.#loadTwice(unit, shard, signal, tell)
+      return await this.#loadTwice(unit, shard, AbortSignal.any([signal, this.closing]), tell)
     } finally {
-      this.#loading -= shard.bytes
+      this.#loading.delete(unit)
     }
   }
 
@@ -125,11 +128,12 @@ class Tail {
   }
 
   /** @throws SplitComputeError `shard_refused`, `invalid_shard`, `unreachable` */
-  async tokenizer({ signal, tell }: CallContext): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async tokenizer({ signal: asked, tell }: CallContext): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const shard = this.settings.manifest.tokenizer
     if (shard === undefined) {
       return undefined
     }
+    const signal = AbortSignal.any([asked, this.closing])
     const { model } = this.settings.manifest
     const about = { model, unit: 'tokenizer', dtype: '' }
     for (let again = false; ; again = true) {
@@ -189,7 +193,6 @@ class Tail {
         return await this.#loadOnce(unit, shard, { signal, onBytes, onKept })
       } catch (error) {
         signal.throwIfAborted()
-        this.closing.throwIfAborted()
         if (!isOfBytes(error)) {
           throw error
         }
@@ -209,6 +212,7 @@ class Tail {
     let dataOffset = 0
     const start = performance.now()
     let attached = start
+    this.#loading.set(unit, shard.bytes)
     const about = { model: manifest.model, unit, dtype }
     const write = async (part: Part, bytes: Uint8Array<ArrayBuffer>) => {
       if (buffers === undefined) {
@@ -221,11 +225,11 @@ class Tail {
     }
     const prove = async () => {
       signal.throwIfAborted()
-      this.closing.throwIfAborted()
       if (buffers === undefined) {
         throw new SplitComputeError('invalid_manifest', `The shard of ${unit} has no parts.`)
       }
       this.engine.attach(unit, buffers)
+      this.#loading.delete(unit)
       // From here on they are the engine's.
       buffers = undefined
       attached = performance.now()

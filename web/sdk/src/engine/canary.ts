@@ -33,6 +33,25 @@ export function canaryInput({ seed, scale }: Canary, manifest: Manifest): Float3
   )
 }
 
+/** Rows as the cloud sends them: halves, truncated; and the same as floats. */
+export function truncateToHalves(rows: Float32Array<ArrayBuffer>): {
+  halves: Uint8Array<ArrayBuffer>
+  floats: Uint8Array<ArrayBuffer>
+} {
+  const bits = new Uint32Array(rows.buffer, rows.byteOffset, rows.length)
+  const halves = new Uint16Array(rows.length)
+  const floats = new Uint32Array(rows.length)
+  for (const [i, word] of bits.entries()) {
+    const exponent = ((word >>> 23) & 0xff) - 112
+    // What a half has no normal number for is zero here.
+    if (exponent > 0 && exponent < 31) {
+      halves[i] = ((word >>> 16) & 0x8000) | (exponent << 10) | ((word >>> 13) & 0x3ff)
+      floats[i] = word & ~0x1fff
+    }
+  }
+  return { halves: new Uint8Array(halves.buffer), floats: new Uint8Array(floats.buffer) }
+}
+
 /**
  * Compares the last row of a unit's output with what the manifest knows.
  *
@@ -70,6 +89,6 @@ export function checkSame(unit: string, one: Float32Array, other: Float32Array):
   const tolerance = (TOLERANCE * norm) / Math.sqrt(one.length)
   // Said this way round, a NaN fails.
   if (!one.every((value, i) => Math.abs(value - (other[i] ?? Number.NaN)) <= tolerance)) {
-    throw new SplitComputeError('canary_failed', `This device computes a single row of ${unit} wrong.`)
+    throw new SplitComputeError('canary_failed', `This device computes ${unit} in two ways that differ.`)
   }
 }

@@ -7,7 +7,7 @@ import { rowStride } from './workspace'
 export const MOST_TOP = 64
 
 /** Scores that a workgroup of `top` sorts. */
-export const SORTED = 1024
+export const SORTED = 512
 
 /** Rows whose logits are computed at once, at most. */
 const MOST_ROWS = 64

@@ -282,7 +282,9 @@ export class RunEncoding {
     const { heads, headSize } = this.program.manifest.layer.attention
     const { kind } = kernels.attentionVariant
     const { splits, keys } =
-      kind === 'split' ? splitKeys(this.#blocks, heads, this.#mostKeys) : { splits: 1, keys: 0 }
+      kind === 'split'
+        ? splitKeys(this.#blocks, { heads, headSize }, this.#mostKeys, workspace.partials.size)
+        : { splits: 1, keys: 0 }
     const strides = [rowStride(3 * this.#h), rowStride(this.#h)]
     const constants = [headSize, this.#h, ...strides, f32Bits(scale), 0, splits, keys]
     const cache = span.cached === undefined ? [] : [span.cached.layer(k)]

@@ -126,7 +126,7 @@ export class TailEngine {
    * them in turn without a pause.
    *
    * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
-   * @throws SplitComputeError `device_lost`, `out_of_memory`, `wrong_result`; the signal's reason once it aborts
+   * @throws SplitComputeError `device_lost`, `out_of_memory`, `limit_exceeded`, `wrong_result`; the signal's reason once it aborts
    */
   async run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]> {
     const rows = batch.pooling === 'none' ? batch.tokens.length : batch.lengths.length
@@ -244,13 +244,20 @@ export class TailEngine {
       const errors = this.#validated(() => {
         signal.throwIfAborted()
         for (const [i, span] of spans.entries()) {
-          this.#submit(span, kernels[i] as RunKernels, workspace, buffers.results, (encoding) =>
-            finish(buffers.results, encoding, i),
+          const encoders = this.#encode(
+            span,
+            kernels[i] as RunKernels,
+            workspace,
+            buffers.results,
+            (encoding) => finish(buffers.results, encoding, i),
           )
+          if (i === spans.length - 1) {
+            encoders.at(-1)?.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
+          }
+          for (const encoder of encoders) {
+            this.device.queue.submit([encoder.finish()])
+          }
         }
-        const encoder = this.device.createCommandEncoder()
-        encoder.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
-        this.device.queue.submit([encoder.finish()])
       })
       return { buffers, errors }
     })
@@ -261,7 +268,8 @@ export class TailEngine {
     try {
       const [error] = await Promise.all([errors, readback.mapAsync(GPUMapMode.READ, 0, size)])
       if (error !== undefined) {
-        throw new SplitComputeError('wrong_result', `The GPU refused the work: ${error.message}`)
+        const code = error instanceof GPUOutOfMemoryError ? 'out_of_memory' : 'limit_exceeded'
+        throw new SplitComputeError(code, `The GPU refused the work: ${error.message}`)
       }
       signal.throwIfAborted()
       // Behind others a batch has waited for them first.
@@ -295,13 +303,14 @@ export class TailEngine {
     return (await scopes).find((error) => error !== null) ?? undefined
   }
 
-  #submit(
+  /** Writes a span's inputs, and records it: an encoder for each of its submits. */
+  #encode(
     span: RunSpan,
     kernels: RunKernels,
     workspace: Workspace,
     results: GPUBuffer,
     finish: (encoding: RunEncoding) => readonly CopiedRows[],
-  ): void {
+  ): GPUCommandEncoder[] {
     const { device } = this
     const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
     const encoding = this.#program.encode(span, kernels, {
@@ -318,9 +327,7 @@ export class TailEngine {
         .at(-1)
         ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
     }
-    for (const encoder of encoders) {
-      device.queue.submit([encoder.finish()])
-    }
+    return encoders
   }
 
   /** Multiplications and additions of a span's matmuls. */

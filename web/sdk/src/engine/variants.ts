@@ -176,21 +176,22 @@ export function normLanes({ software }: DeviceTraits): readonly NormLanes[] {
 /** Keys of a tile of `attention_split`. */
 const SPLIT_TILE = 64
 
-/** Parts that the keys of single tokens are split into, and the keys of each. */
+/**
+ * Parts that the keys of single tokens are split into, and the keys of each.
+ *
+ * @param bytes of the buffer for what the parts come to
+ */
 export function splitKeys(
   queries: number,
-  heads: number,
+  { heads, headSize }: { readonly heads: number; readonly headSize: number },
   keys: number,
+  bytes: number,
 ): { readonly splits: number; readonly keys: number } {
   const tiles = Math.ceil(keys / SPLIT_TILE)
-  const most = Math.max(1, Math.floor(WORKGROUPS / (queries * heads)))
-  const tilesEach = Math.ceil(tiles / most)
+  const wanted = Math.floor(WORKGROUPS / (queries * heads))
+  const room = Math.floor(bytes / (queries * heads * (Math.ceil(headSize / 4) + 1) * 16))
+  const tilesEach = Math.ceil(tiles / Math.max(1, Math.min(wanted, room)))
   return { splits: Math.ceil(tiles / tilesEach), keys: tilesEach * SPLIT_TILE }
-}
-
-/** Floats that the parts of single tokens' attention take at most. */
-export function splitFloats(queries: number, heads: number, headSize: number): number {
-  return Math.max(WORKGROUPS, queries * heads) * (Math.ceil(headSize / 4) + 1) * 4
 }
 
 /**

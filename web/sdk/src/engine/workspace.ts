@@ -1,6 +1,6 @@
 import type { Manifest } from '../client/manifest'
 import { allocate } from './gpu'
-import { partialFloats, splitFloats } from './variants'
+import { partialFloats } from './variants'
 
 /** Most tokens of one run, unless a single sequence is longer. */
 export const MOST_TOKENS = 2_048
@@ -47,9 +47,7 @@ export function workspaceBytes(manifest: Manifest, tokens: number): number {
 export type Workspace = Readonly<Record<keyof ReturnType<typeof bufferBytes>, GPUBuffer>>
 
 function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
-  const { heads, headSize } = layer.attention
   const rows = (columns: number) => tokens * rowStride(columns) * 4
-  const sums = partialFloats(tokens, rowStride(Math.max(3 * h, layer.mlp.innerSize)))
   return {
     /** Activations as they came, without padding. */
     message: rows(h),
@@ -68,7 +66,7 @@ function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
     /** The MLP's inner activations. */
     inner: rows(layer.mlp.innerSize),
     /** A matmul's sums, slice after slice of its inner dimension; or attention's, part after part of the keys. */
-    partials: Math.max(sums, splitFloats(tokens, heads, headSize)) * 4,
+    partials: partialFloats(tokens, rowStride(Math.max(3 * h, layer.mlp.innerSize))) * 4,
     /** Rows of the output that are asked for. */
     chosen: tokens * 4,
   }

@@ -26,15 +26,16 @@ export interface VerifiedPart {
 /** Parts in memory: one arrives, one is hashed, one is used. */
 const AHEAD = 3
 
-/** Failures in a row, without a byte between them, after which the download gives up. */
+/** Failures in a row, with less than a few bytes between them, after which the download gives up. */
 const FAILURES = 6
+const UNBROKEN_BYTES = 64 * 1024
 
 /** A connection over which nothing came for so long is taken for broken. */
 const STALLED_MS = 30_000
 
 /**
  * Downloads parts of a shard and yields each once its hash agrees. While one is used the next one is hashed and the one behind
- * it arrives, so three parts are in memory and no more.
+ * it arrives: three parts are in memory.
  *
  * A refused URL (403), and a network error that the browser does not explain, are answered by a newly signed URL at once;
  * the download goes on at the byte where it stopped, with back-off from the second failure in a row. A part with a wrong
@@ -110,6 +111,8 @@ class PartSource {
   #reader: ByteReader | undefined
   #url: string | undefined
   #failures = 0
+  /** Bytes since the last failure. */
+  #unbroken = 0
   #stopped = false
 
   constructor(
@@ -136,7 +139,10 @@ class PartSource {
       }
       bytes.set(chunk, filled)
       filled += chunk.byteLength
-      this.#failures = 0
+      this.#unbroken += chunk.byteLength
+      if (this.#unbroken >= UNBROKEN_BYTES) {
+        this.#failures = 0
+      }
       this.options.onBytes(chunk.byteLength)
     }
   }
@@ -145,6 +151,13 @@ class PartSource {
   async stop(): Promise<void> {
     this.#stopped = true
     await this.#drop()
+  }
+
+  #throwIfOver(): void {
+    this.options.signal.throwIfAborted()
+    if (this.#stopped) {
+      throw new Error('The download was stopped.')
+    }
   }
 
   async #drop(): Promise<void> {
@@ -159,7 +172,7 @@ class PartSource {
     for (;;) {
       signal.throwIfAborted()
       this.#url = await urls.get(this.shard.sha256)
-      signal.throwIfAborted()
+      this.#throwIfOver()
       if (this.#url === undefined) {
         throw new SplitComputeError('invalid_message', `The API signed no URL for the shard of ${unit}.`)
       }
@@ -174,6 +187,10 @@ class PartSource {
         await this.#recover('it could not be fetched', { resign: true, cause })
         continue
       }
+      if (this.#stopped) {
+        await response.body?.cancel()
+      }
+      this.#throwIfOver()
       const expected = offset > 0 ? 206 : 200
       if (response.status === expected && response.body !== null) {
         return readBytes(response.body)
@@ -191,11 +208,9 @@ class PartSource {
     { resign, waitMs, cause }: { resign: boolean; waitMs?: number | undefined; cause?: unknown },
   ): Promise<void> {
     const { signal, unit, urls } = this.options
-    signal.throwIfAborted()
-    if (this.#stopped) {
-      throw new Error('The download was stopped.')
-    }
+    this.#throwIfOver()
     this.#failures++
+    this.#unbroken = 0
     if (this.#failures >= FAILURES) {
       throw new SplitComputeError('unreachable', `The shard of ${unit} did not arrive: ${why}.`, { cause })
     }

@@ -16,7 +16,7 @@ export interface About {
  * that cannot be, a shard is loaded without being kept: storage never stops a load.
  */
 export class ShardKeeper {
-  /** Bytes of the shards that are being written: the browser's estimate does not know them yet. */
+  /** Bytes that are about to be taken: the browser's estimate does not know them yet. */
   #promised = 0
   #warned = false
 
@@ -36,33 +36,28 @@ export class ShardKeeper {
     if (unlock === undefined) {
       return undefined
     }
-    let promised = 0
-    let stored: StoredShard | undefined
-    const release = () => {
-      this.#promised -= promised
-      stored?.close()
-      unlock()
-    }
+    let stored: StoredShard
     try {
       stored = await this.store.open(shard.sha256)
-      if (!stored.whole) {
-        await this.#makeRoom(shard.bytes)
-        promised = shard.bytes
-        this.#promised += promised
-        await stored.reserve(shard.bytes)
-      }
-      signal.throwIfAborted()
     } catch (error) {
-      release()
+      unlock()
       signal.throwIfAborted()
       this.#warn(error)
       return undefined
     }
+    const release = () => {
+      const { size } = stored
+      stored.close()
+      // What nothing was written to is not left behind.
+      const left = size === 0 ? this.forget(shard.sha256) : Promise.resolve()
+      left.then(unlock)
+    }
     const failed = async (error: unknown) => {
-      await this.store.delete(shard.sha256).catch(() => undefined)
+      await this.forget(shard.sha256)
       this.#warn(error)
     }
-    return new KeptLoad(stored, shard, about, release, failed)
+    const reserve = () => this.#reserve(stored, shard.bytes)
+    return new KeptLoad(stored, shard, about, reserve, release, failed)
   }
 
   /** Forgets a shard whose bytes proved wrong. */
@@ -70,24 +65,43 @@ export class ShardKeeper {
     await this.store.delete(sha256).catch(() => undefined)
   }
 
-  /** Gives up the least recently used shards that nobody here wants until so many bytes are free. */
-  async #makeRoom(bytes: number): Promise<void> {
+  /** Takes the room of a shard, for which others are given up where it is short. */
+  async #reserve(stored: StoredShard, bytes: number): Promise<void> {
+    const more = Math.max(0, bytes - (stored.size ?? 0))
+    this.#promised += more
+    try {
+      await this.#makeRoom()
+      await stored.reserve(bytes)
+    } finally {
+      this.#promised -= more
+    }
+  }
+
+  /** Gives up what was left unfinished, then the least recently used shards, as far as nobody here wants them, until what is promised is free. */
+  async #makeRoom(): Promise<void> {
     if (this.store.kind === 'memory') {
       return
     }
-    const others = (await this.store.list()).filter(({ sha256 }) => !this.wanted.has(sha256))
-    others.sort((a, b) => a.used - b.used)
+    let others: string[] | undefined
     for (;;) {
       const { quota, usage } = await navigator.storage.estimate()
-      if (quota === undefined || usage === undefined || quota - usage - this.#promised >= bytes) {
+      if (quota === undefined || usage === undefined || quota - usage >= this.#promised) {
         return
       }
-      const oldest = others.shift()
-      if (oldest === undefined) {
-        throw new DOMException(`The disk has no room for ${bytes} more bytes.`, 'QuotaExceededError')
+      others ??= await this.#others()
+      const next = others.shift()
+      if (next === undefined) {
+        throw new DOMException('The disk has no room for the next shard.', 'QuotaExceededError')
       }
-      await this.store.delete(oldest.sha256)
+      await this.forget(next)
     }
+  }
+
+  /** What may be given up, the first to go first. */
+  async #others(): Promise<string[]> {
+    const whole = (await this.store.list()).sort((a, b) => a.used - b.used)
+    const all = [...(await this.store.unfinished()), ...whole.map(({ sha256 }) => sha256)]
+    return all.filter((sha256) => !this.wanted.has(sha256))
   }
 
   #warn(error: unknown): void {
@@ -104,11 +118,13 @@ export class ShardKeeper {
 /** A kept shard on loan. What fails in keeping it ends the keeping, not the load. */
 export class KeptLoad {
   #keeping = true
+  #reserved = false
 
   constructor(
     private readonly stored: StoredShard,
     private readonly shard: Shard,
     private readonly about: About,
+    private readonly reserve: () => Promise<void>,
     private readonly end: () => void,
     private readonly failed: (error: unknown) => Promise<void>,
   ) {}
@@ -127,7 +143,13 @@ export class KeptLoad {
   }
 
   write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#try(() => this.stored.write(part, bytes))
+    return this.#try(async () => {
+      if (!this.#reserved) {
+        await this.reserve()
+        this.#reserved = true
+      }
+      await this.stored.write(part, bytes)
+    })
   }
 
   /** Says that the shard is whole and was used now. */

@@ -110,17 +110,19 @@ export class ShardSource {
       resumed++
     }
     const missing = shard.parts.slice(resumed)
-    this.#spend(missing.reduce((sum, { bytes }) => sum + bytes, 0))
+    let owed = missing.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#spend(owed)
     const { urls } = this
-    for await (const { part, bytes } of downloadParts(shard, missing, {
-      unit: about.unit,
-      urls,
-      buffers: this.#buffers,
-      ...options,
-    })) {
-      signal.throwIfAborted()
-      await kept?.write(part, bytes)
-      await use(part, bytes)
+    const download = { unit: about.unit, urls, buffers: this.#buffers, ...options }
+    try {
+      for await (const { part, bytes } of downloadParts(shard, missing, download)) {
+        owed -= part.bytes
+        signal.throwIfAborted()
+        await kept?.write(part, bytes)
+        await use(part, bytes)
+      }
+    } finally {
+      this.#left += owed
     }
     signal.throwIfAborted()
   }

@@ -18,9 +18,14 @@ afterAll(destroyDevices)
 
 describe.each(['gpt2-sharded-f16', 'bert-mean'])('the canaries of %s', (model) => {
   const manifest = readManifest(model)
+  let device: GPUDevice
+
+  beforeAll(async () => {
+    device = await openDevice()
+  })
 
   it.each(['f32', 'f16', 'q8', 'q4'] as const)('shouldPassOnARightDeviceIn %s', async (dtype) => {
-    const engine = await loadedEngine(manifest, dtype)
+    const engine = await loadedEngine(manifest, dtype, { device })
     for (const unit of tailUnits(manifest, 0)) {
       expect(manifest.units.get(unit)?.get(dtype)?.canary, unit).toBeDefined()
       await engine.check(unit, never)
@@ -29,7 +34,7 @@ describe.each(['gpt2-sharded-f16', 'bert-mean'])('the canaries of %s', (model) =
 
   it('shouldFailWhereWeightsAreNotTheManifests', async () => {
     const dtype = 'f16'
-    const engine = await loadedEngine(manifest, dtype)
+    const engine = await loadedEngine(manifest, dtype, { device })
     const { header, data } = readShard(manifest, 'layer.1', dtype)
     const wrong = data.slice()
     const tensor = header.tensors.find(({ name }) => name === 'mlp.down.weight')
@@ -42,7 +47,7 @@ describe.each(['gpt2-sharded-f16', 'bert-mean'])('the canaries of %s', (model) =
   })
 
   it('shouldFailWhereTheDeviceComputesNothing', async () => {
-    const engine = await loadedEngine(manifest, 'f32')
+    const engine = await loadedEngine(manifest, 'f32', { device })
     const { header } = readShard(manifest, 'layer.0', 'f32')
     engine.attach('layer.0', await engine.allocate('layer.0', header.tensors, header.dataBytes))
     await expect(engine.check('layer.0', never)).rejects.toMatchObject({ code: 'canary_failed' })
@@ -86,6 +91,12 @@ const vectors = JSON.parse(readFileSync(vectorsPath, 'utf8')) as {
 
 // The shards and canaries that the sharder's own tests compare with, computed in numpy.
 describe.each(vectors.models)('the canaries of the $name', (model) => {
+  let device: GPUDevice
+
+  beforeAll(async () => {
+    device = await openDevice()
+  })
+
   it.each(['f32', 'f16', 'q8', 'q4'] as const)('shouldPassIn %s', async (dtype) => {
     const variants = model.units.map(({ name, variants }) => ({
       name,
@@ -103,7 +114,7 @@ describe.each(vectors.models)('the canaries of the $name', (model) => {
       dtypes: [dtype],
       units: new Map(units),
     }
-    const engine = new TailEngine(await openDevice(), manifest, dtype, 64)
+    const engine = new TailEngine(device, manifest, dtype, 64)
     for (const { name, base64 } of variants) {
       const bytes = new Uint8Array(Buffer.from(base64, 'base64'))
       const header = readSafetensorsHeader(bytes, bytes.byteLength, 'invalid_shard', name)

@@ -69,7 +69,13 @@ async function compare(engine: TailEngine, model: RandomModel, random: Random, r
   session.close()
 }
 
-beforeAll(installWebGpu)
+/** One device for all: what it has compiled for one engine it need not for the next. */
+let device: GPUDevice
+
+beforeAll(async () => {
+  installWebGpu()
+  device = await openDevice()
+})
 afterAll(destroyDevices)
 
 describe.each(DTYPES)('lm_head in %s', (dtype) => {
@@ -81,19 +87,18 @@ describe.each(DTYPES)('lm_head in %s', (dtype) => {
       vocabularySize: vocabularySize[seed - 1] ?? 0,
     })
     const model = new RandomModel(shape, dtype, random)
-    const engine = await randomEngine(model, dtype)
+    const engine = await randomEngine(model, dtype, { device })
     const most = Math.min(64, shape.vocabularySize)
     await compare(engine, model, random, 1, 1)
     await compare(engine, model, random, random.integer(2, 9), random.integer(1, most))
     await compare(engine, model, random, 2, most)
-    engine.destroy()
   })
 
   it('shouldAgreeWithTheReferenceInPiecesOfTheMatrix', async () => {
     const random = new Random(7)
     const model = new RandomModel(outputs({ headSize: 37, vocabularySize: 1_031 }), dtype, random)
     const bufferLimit = 32_768
-    const engine = await randomEngine(model, dtype, { bufferLimit })
+    const engine = await randomEngine(model, dtype, { device, bufferLimit })
     const unit = model.units.get('lm_head')
     const buffers = await engine.allocate('lm_head', unit?.tensors ?? [], unit?.data.byteLength ?? 0)
     const pieces = buffers.pieces('weight')
@@ -105,15 +110,13 @@ describe.each(DTYPES)('lm_head in %s', (dtype) => {
     }
     buffers.destroy()
     await compare(engine, model, random, 3, 20)
-    engine.destroy()
   })
 
   it('shouldAgreeWithTheReferenceInSeveralRoundsOfRows', async () => {
     const random = new Random(8)
     const model = new RandomModel(outputs({ vocabularySize: 101, positions: 300 }), dtype, random)
-    const engine = await randomEngine(model, dtype)
+    const engine = await randomEngine(model, dtype, { device })
     await compare(engine, model, random, 150, 5)
-    engine.destroy()
   })
 })
 
@@ -121,10 +124,10 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('lm_head with the matmul %s'
   it('shouldAgreeWithTheReference', async () => {
     const random = new Random(9)
     const model = new RandomModel(outputs({ headSize: 45, vocabularySize: 301 }), 'f16', random)
-    const device = /deep|subgroups/.test(matmul) ? await openBestDevice() : await openDevice()
-    const engine = await randomEngine(model, 'f16', { device, forced: { matmul }, bufferLimit: 32_768 })
+    const best = /deep|subgroups/.test(matmul) ? await openBestDevice() : device
+    const options = { device: best, forced: { matmul }, bufferLimit: 32_768 }
+    const engine = await randomEngine(model, 'f16', options)
     await compare(engine, model, random, 5, 3)
-    engine.destroy()
   })
 })
 
@@ -137,14 +140,10 @@ describe('the choice among logits', () => {
     )
     const shape = outputs({ headSize, vocabularySize: values.length, lmHead })
     const model = new RandomModel(shape, 'f32', new Random(1))
-    const engine = await randomEngine(model, 'f32')
+    const engine = await randomEngine(model, 'f32', { device })
     const session = await engine.session(1, 1, never)
-    try {
-      const [top] = await session.top(step(Float64Array.of(1, 0, 0, 0), 1), k, never)
-      return top
-    } finally {
-      engine.destroy()
-    }
+    const [top] = await session.top(step(Float64Array.of(1, 0, 0, 0), 1), k, never)
+    return top
   }
 
   it.each([1, 64])('shouldPreferTheLowestIdAmongEqualOnes: k = %d', async (k) => {
@@ -164,7 +163,7 @@ describe('the choice among logits', () => {
     expect(Array.from(top?.ids ?? [])).toEqual([1, 3, 2, 0])
   })
 
-  it.each([1_023, 1_024, 1_025, 2_048, 2_049])('shouldFindTheLastOf %d', async (count) => {
+  it.each([511, 512, 513, 1_024, 1_025])('shouldFindTheLastOf %d', async (count) => {
     const values = Array.from({ length: count }, (_, i) => i / count)
     const top = await choose(values, 3)
     expect(Array.from(top?.ids ?? [])).toEqual([count - 1, count - 2, count - 3])
@@ -188,7 +187,7 @@ describe('the choice among logits', () => {
 describe('a model without an output matrix', () => {
   it('shouldRefuseLogits', async () => {
     const model = new RandomModel(outputs({ lmHead: false }), 'f32', new Random(2))
-    const engine = await randomEngine(model, 'f32')
+    const engine = await randomEngine(model, 'f32', { device })
     const session = await engine.session(1, 1, never)
     await expect(session.top(step(new Float64Array(24), 1), 1, never)).rejects.toMatchObject({
       code: 'invalid_argument',
@@ -205,7 +204,7 @@ describe.each(['gpt2-plain', 'gpt2-sharded-f16', 'gpt2-hub-names-bf16'])('the ne
     ['f32', 1e-4],
     ['f16', 2e-3],
   ] as const)('shouldHaveTheLogitsOfTransformersIn %s', async (dtype, tolerance) => {
-    const engine = await loadedEngine(manifest, dtype)
+    const engine = await loadedEngine(manifest, dtype, { device })
     for (const cut of [0, manifest.layers - 1, manifest.layers]) {
       const session = await engine.session(cut, lengths.length, never)
       const hidden = { hidden: activations(fixture.tensor(`hidden.${cut}`), 'f32') }
@@ -213,11 +212,10 @@ describe.each(['gpt2-plain', 'gpt2-sharded-f16', 'gpt2-hub-names-bf16'])('the ne
       expect(difference(joined(logits), fixture.tensor('logits_last')), `cut ${cut}`).toBeLessThan(tolerance)
       session.close()
     }
-    engine.destroy()
   })
 
   it('shouldBeTheOneThatTransformersDecodes', async () => {
-    const engine = await loadedEngine(manifest, 'f32')
+    const engine = await loadedEngine(manifest, 'f32', { device })
     const ends = [...lengths.keys()].map((i) => lengths.slice(0, i + 1).reduce((sum, n) => sum + n, 0))
     const room = [...lengths.keys()].filter((i) => (lengths[i] ?? 0) + 12 <= manifest.maxTokens)
     const count = room.length
@@ -236,7 +234,6 @@ describe.each(['gpt2-plain', 'gpt2-sharded-f16', 'gpt2-hub-names-bf16'])('the ne
       next = { tokens: ids, lengths: new Int32Array(count).fill(1) }
     }
     expect(decoded.flat()).toEqual(Array.from(fixture.tensor('greedy')))
-    engine.destroy()
   })
 })
 
@@ -251,7 +248,7 @@ describe('the next tokens of bookworm', () => {
   it.each(['f32', 'f16'] as const)(
     'shouldBeThoseThatTransformersDecodesIn %s',
     async (dtype) => {
-      const engine = await loadedEngine(readManifest('bookworm'), dtype)
+      const engine = await loadedEngine(readManifest('bookworm'), dtype, { device })
       // Only where f32 itself is sure: the margin between the two best logits.
       const chosen = prompts.filter(
         ({ smallest_margin, greedy }) => smallest_margin > 0.02 && greedy.length > 8,
@@ -268,7 +265,6 @@ describe('the next tokens of bookworm', () => {
         expect(Array.from(ids), `token ${i}`).toEqual(batch.map(({ greedy }) => greedy[i]))
         next = { tokens: ids, lengths: new Int32Array(batch.length).fill(1) }
       }
-      engine.destroy()
     },
     240_000,
   )

@@ -134,7 +134,7 @@ describe('the engine', () => {
     const model = new RandomModel(randomShape(random), 'f32', random)
     const engine = await randomEngine(model, 'f32')
     const bytes = 2 ** 34
-    const tensors = [{ name: 'weight', dtype: 'F32', shape: [bytes / 4], offset: 0, bytes }]
+    const tensors = [{ name: 'mlp.up.weight', dtype: 'F32', shape: [bytes / 4], offset: 0, bytes }]
     const limited = new TailEngine(await openDevice(), model.manifest, 'f32', 64, { bufferLimit: bytes })
     await expect(limited.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'out_of_memory' })
     await expect(engine.allocate('layer.0', tensors, bytes)).rejects.toMatchObject({ code: 'limit_exceeded' })

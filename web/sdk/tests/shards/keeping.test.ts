@@ -1,40 +1,67 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Shard } from '../../src/client/manifest'
 import { ShardKeeper } from '../../src/shards/shard-keeper'
-import { MemoryStore } from '../../src/shards/store/memory-store'
 import type { KeptShard, ShardStore, StoredShard } from '../../src/shards/store/store'
 
 const QUOTA = 1_000
 const ABOUT = { model: 'm', unit: 'layer.0', dtype: 'f16' }
 
-/** A disk of so many bytes, of which it tells what is taken. */
+interface Entry {
+  size: number
+  record: KeptShard | undefined
+}
+
+/** A disk of so many bytes: what is reserved is taken at once, whether or not a record says that it is whole. */
 class FakeDisk implements ShardStore {
   readonly kind = 'opfs'
-  readonly #store = new MemoryStore()
+  readonly entries = new Map<string, Entry>()
 
-  open(sha256: string): Promise<StoredShard> {
-    return this.#store.open(sha256)
+  async open(sha256: string): Promise<StoredShard> {
+    const entry = this.entries.get(sha256) ?? { size: 0, record: undefined }
+    this.entries.set(sha256, entry)
+    return {
+      get size() {
+        return entry.size
+      },
+      whole: entry.record !== undefined,
+      read: async () => undefined,
+      reserve: async (bytes) => {
+        if (this.usage - entry.size + bytes > QUOTA) {
+          throw new DOMException('Full.', 'QuotaExceededError')
+        }
+        entry.size = bytes
+      },
+      write: async () => undefined,
+      finish: async (record) => {
+        entry.record = record
+      },
+      close: () => undefined,
+    }
   }
 
-  list(): Promise<KeptShard[]> {
-    return this.#store.list()
+  async list(): Promise<KeptShard[]> {
+    return [...this.entries.values()].flatMap(({ record }) => (record === undefined ? [] : [record]))
   }
 
-  delete(sha256: string): Promise<void> {
-    return this.#store.delete(sha256)
+  async unfinished(): Promise<string[]> {
+    return [...this.entries].flatMap(([sha256, { record }]) => (record === undefined ? [sha256] : []))
   }
 
-  async put(sha256: string, bytes: number, used: number): Promise<void> {
-    const stored = await this.open(sha256)
-    await stored.finish({ sha256, bytes, ...ABOUT, used })
+  async delete(sha256: string): Promise<void> {
+    this.entries.delete(sha256)
   }
 
-  async kept(): Promise<string[]> {
-    return (await this.list()).map(({ sha256 }) => sha256).sort()
+  put(sha256: string, bytes: number, used: number | undefined): void {
+    const record = used === undefined ? undefined : { sha256, bytes, ...ABOUT, used }
+    this.entries.set(sha256, { size: bytes, record })
   }
 
-  async usage(): Promise<number> {
-    return (await this.list()).reduce((sum, { bytes }) => sum + bytes, 0)
+  get usage(): number {
+    return [...this.entries.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
+  get names(): string[] {
+    return [...this.entries.keys()].sort()
   }
 }
 
@@ -50,15 +77,27 @@ describe('a disk that is short of room', () => {
   const keeper = (...wanted: string[]) =>
     new ShardKeeper(disk, new Set(wanted), (warning) => warnings.push(warning))
 
-  beforeEach(async () => {
+  /** Loads a shard of one part as a download does. */
+  async function load(keeping: ShardKeeper, sha256: string, bytes: number): Promise<void> {
+    const wanted = shard(sha256, bytes)
+    const kept = await keeping.borrow(wanted, ABOUT, signal)
+    const [part] = wanted.parts
+    if (part !== undefined) {
+      await kept?.write(part, new Uint8Array(bytes))
+    }
+    await kept?.finish()
+    kept?.release()
+  }
+
+  beforeEach(() => {
     disk = new FakeDisk()
     warnings = []
     vi.stubGlobal('navigator', {
-      storage: { estimate: async () => ({ quota: QUOTA, usage: await disk.usage() }) },
+      storage: { estimate: async () => ({ quota: QUOTA, usage: disk.usage }) },
     })
-    await disk.put('recent', 300, 3)
-    await disk.put('oldest', 300, 1)
-    await disk.put('older', 300, 2)
+    disk.put('recent', 300, 3)
+    disk.put('oldest', 300, 1)
+    disk.put('older', 300, 2)
   })
 
   afterEach(() => {
@@ -66,34 +105,52 @@ describe('a disk that is short of room', () => {
   })
 
   it('shouldGiveUpTheLeastRecentlyUsedShardsOfOthersFirst', async () => {
-    const kept = await keeper('new').borrow(shard('new', 500), ABOUT, signal)
-    expect(kept).toBeDefined()
-    expect(await disk.kept()).toEqual(['recent'])
+    await load(keeper('new'), 'new', 500)
+    expect(disk.names).toEqual(['new', 'recent'])
     expect(warnings).toEqual([])
   })
 
   it('shouldGiveUpNothingWhileThereIsRoom', async () => {
-    await keeper('new').borrow(shard('new', 100), ABOUT, signal)
-    expect(await disk.kept()).toEqual(['older', 'oldest', 'recent'])
+    await load(keeper('new'), 'new', 100)
+    expect(disk.names).toEqual(['new', 'older', 'oldest', 'recent'])
   })
 
   it('shouldNotGiveUpWhatThisPageWants', async () => {
-    await keeper('new', 'oldest').borrow(shard('new', 300), ABOUT, signal)
-    expect(await disk.kept()).toEqual(['oldest', 'recent'])
+    await load(keeper('new', 'oldest'), 'new', 300)
+    expect(disk.names).toEqual(['new', 'oldest', 'recent'])
   })
 
-  it('shouldCountWhatOtherLoadsAreAboutToWrite', async () => {
-    const loading = keeper('new', 'newer')
-    await loading.borrow(shard('new', 100), ABOUT, signal)
-    await loading.borrow(shard('newer', 100), ABOUT, signal)
-    expect(await disk.kept()).toEqual(['older', 'recent'])
+  it('shouldGiveUpWhatWasLeftUnfinishedBeforeAnyWholeShard', async () => {
+    disk.put('half', 100, undefined)
+    await load(keeper('new'), 'new', 100)
+    expect(disk.names).toEqual(['new', 'older', 'oldest', 'recent'])
   })
 
-  it('shouldLoadWithoutKeepingAndSayWhyWhenNothingIsLeftToGiveUp', async () => {
-    const full = keeper('new', 'recent', 'oldest', 'older')
-    expect(await full.borrow(shard('new', 500), ABOUT, signal)).toBeUndefined()
-    expect(await full.borrow(shard('new', 500), ABOUT, signal)).toBeUndefined()
+  it('shouldCountWhatOtherLoadsAreAboutToTake', async () => {
+    const loading = keeper('a', 'b', 'c')
+    await Promise.all([load(loading, 'a', 100), load(loading, 'b', 100), load(loading, 'c', 100)])
+    expect(disk.names).toEqual(['a', 'b', 'c', 'older', 'recent'])
+    expect(warnings).toEqual([])
+  })
+
+  it('shouldAskForNoMoreRoomThanAnInterruptedShardLacks', async () => {
+    disk.entries.delete('older')
+    disk.put('new', 350, undefined)
+    await load(keeper('new'), 'new', 400)
+    expect(disk.names).toEqual(['new', 'oldest', 'recent'])
+  })
+
+  it('shouldTakeNoRoomForAShardOfWhichNothingArrives', async () => {
+    const kept = await keeper('new').borrow(shard('new', 500), ABOUT, signal)
+    kept?.release()
+    await vi.waitFor(() => expect(disk.names).toEqual(['older', 'oldest', 'recent']))
+  })
+
+  it('shouldLoadWithoutKeepingAndSayWhyOnceWhenNothingIsLeftToGiveUp', async () => {
+    const full = keeper('new', 'newer', 'recent', 'oldest', 'older')
+    await load(full, 'new', 500)
+    await load(full, 'newer', 500)
     expect(warnings).toEqual([expect.stringContaining('the disk is full')])
-    expect(await disk.kept()).toEqual(['older', 'oldest', 'recent'])
+    expect(disk.names).toEqual(['older', 'oldest', 'recent'])
   })
 })

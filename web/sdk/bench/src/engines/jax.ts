@@ -31,12 +31,13 @@ function passes(library: Jax, shape: LayerShape, layers: Weights[], tokens: numb
   const layer = layerOf(library, shape, tokens)
   const forward = library.jit((x: JaxArray, weights: Weights[]) => weights.reduce(layer, x))
   const queue = async (calls: number) => {
-    // What is disposed of before it was computed never is.
-    const results = Array.from({ length: calls }, () => forward(input.ref, library.tree.ref(layers)))
-    for (const result of results) {
-      await result.blockUntilReady()
+    // Each call goes on from the last: what is disposed of before it was computed never is.
+    let x = input.ref
+    for (let i = 0; i < calls; i++) {
+      x = forward(x, library.tree.ref(layers))
     }
-    library.tree.dispose(results)
+    await x.blockUntilReady()
+    x.dispose()
   }
   return {
     device,

@@ -27,6 +27,12 @@ export class CacheStore implements ShardStore {
     return shards.filter((shard) => shard !== undefined)
   }
 
+  async unfinished(): Promise<string[]> {
+    const paths = (await this.cache.keys()).map(({ url }) => url.slice(BASE.length).split('/'))
+    const whole = new Set(paths.flatMap(([sha256, name]) => (name === 'record' ? [sha256] : [])))
+    return [...new Set(paths.map(([sha256 = '']) => sha256))].filter((sha256) => !whole.has(sha256))
+  }
+
   async delete(sha256: string): Promise<void> {
     await this.cache.delete(recordKey(sha256))
     for (const { url } of await this.cache.keys()) {
@@ -47,6 +53,8 @@ export class CacheStore implements ShardStore {
 }
 
 class CachedShard implements StoredShard {
+  readonly size = undefined
+
   constructor(
     private readonly cache: Cache,
     private readonly sha256: string,

@@ -27,6 +27,10 @@ export class MemoryStore implements ShardStore {
     return [...this.#entries.values()].flatMap(({ record }) => (record === undefined ? [] : [record]))
   }
 
+  async unfinished(): Promise<string[]> {
+    return [...this.#entries].flatMap(([sha256, { record }]) => (record === undefined ? [sha256] : []))
+  }
+
   async delete(sha256: string): Promise<void> {
     this.#entries.delete(sha256)
   }
@@ -48,6 +52,7 @@ export class MemoryStore implements ShardStore {
 
 class MemoryShard implements StoredShard {
   readonly whole: boolean
+  readonly size = undefined
 
   constructor(
     private readonly entry: Entry,

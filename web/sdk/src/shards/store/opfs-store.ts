@@ -31,7 +31,8 @@ export class OpfsStore implements ShardStore {
     const handle = await file.createSyncAccessHandle()
     try {
       const record = await readRecord(folder, sha256)
-      return new OpfsShard(folder, handle, record !== undefined && record.bytes === handle.getSize())
+      const whole = record !== undefined && record.bytes === handle.getSize()
+      return new OpfsShard(folder, sha256, handle, whole)
     } catch (error) {
       handle.close()
       throw error
@@ -50,6 +51,17 @@ export class OpfsStore implements ShardStore {
       }
     }
     return shards
+  }
+
+  async unfinished(): Promise<string[]> {
+    const names = new Set<string>()
+    for await (const name of (await this.#folder()).keys()) {
+      names.add(name)
+    }
+    return [...names]
+      .filter((name) => name.endsWith(DATA))
+      .map((name) => name.slice(0, -DATA.length))
+      .filter((sha256) => !names.has(sha256 + RECORD))
   }
 
   async delete(sha256: string): Promise<void> {
@@ -83,6 +95,7 @@ class OpfsShard implements StoredShard {
 
   constructor(
     private readonly folder: FileSystemDirectoryHandle,
+    private readonly sha256: string,
     private readonly handle: FileSystemSyncAccessHandle,
     readonly whole: boolean,
   ) {}
@@ -95,7 +108,17 @@ class OpfsShard implements StoredShard {
     return this.handle.read(bytes, { at: part.offset }) === part.bytes ? bytes : undefined
   }
 
+  get size(): number {
+    return this.handle.getSize()
+  }
+
   async reserve(bytes: number): Promise<void> {
+    // One that outlived its file would vouch for what is written only now.
+    await this.folder.removeEntry(this.sha256 + RECORD).catch((error: unknown) => {
+      if (!isAbsence(error)) {
+        throw error
+      }
+    })
     // A file that grows with each write asks the browser for room each time, which takes ten times as long as to write.
     this.handle.truncate(bytes)
   }
@@ -132,11 +155,15 @@ async function readRecord(folder: FileSystemDirectoryHandle, sha256: string): Pr
     const record = parseRecord(await (await handle.getFile()).text())
     return record?.sha256 === sha256 ? record : undefined
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'NotFoundError') {
+    if (isAbsence(error)) {
       return undefined
     }
     throw error
   }
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'NotFoundError'
 }
 
 async function remove(folder: FileSystemDirectoryHandle, name: string): Promise<void> {

@@ -28,6 +28,9 @@ export interface ShardStore {
   /** Whole shards. */
   list(): Promise<KeptShard[]>
 
+  /** Shards that a visit before left unfinished, or that others are writing. */
+  unfinished(): Promise<string[]>
+
   /** Forgets a shard, first that it was whole. One that a page has open stays until it is closed. */
   delete(sha256: string): Promise<void>
 }
@@ -37,6 +40,9 @@ export interface StoredShard {
   /** Whether all parts are there and were verified when they came. */
   readonly whole: boolean
 
+  /** Bytes that it takes of the disk already, where the storage tells. */
+  readonly size: number | undefined
+
   /**
    * The bytes of a part, good until the next one is read; undefined where they are missing. They need not be the right ones
    * unless the shard is `whole`.
@@ -44,7 +50,7 @@ export interface StoredShard {
   read(part: Part): Promise<Uint8Array<ArrayBuffer> | undefined>
 
   /**
-   * Makes room for all parts before the first one is written.
+   * Takes the room for all parts before the first one is written. From here on nothing says that the shard is whole.
    *
    * @throws Error `QuotaExceededError` among others
    */

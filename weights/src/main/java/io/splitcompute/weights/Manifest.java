@@ -1,5 +1,7 @@
 package io.splitcompute.weights;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param layer what each layer computes
  * @param finalNorm the LayerNorm behind the last layer, or null where there is none
  * @param pooling how the model's embeddings are made
+ * @param prompts what is put before texts
  * @param dtypes the variants that every unit has
  * @param units {@code embeddings}, {@code layer.0} to {@code layer.<n-1>}, {@code final} if there
  *     is a {@code finalNorm}, {@code lm_head} if the model has one
@@ -37,6 +40,7 @@ public record Manifest(
     Layer layer,
     @Nullable LayerNorm finalNorm,
     Pooling pooling,
+    Prompts prompts,
     List<String> dtypes,
     List<Unit> units,
     @Nullable Shard tokenizer) {
@@ -138,6 +142,34 @@ public record Manifest(
       LAST,
       /** The first token's. */
       CLS
+    }
+  }
+
+  /**
+   * What a model wants before its texts, as sentence-transformers has it.
+   *
+   * @param texts by name what is put before a text for a purpose; whoever embeds for that purpose
+   *     puts it there
+   * @param byDefault the name of the one that is put before every text, or null for none
+   */
+  public record Prompts(Map<String, String> texts, @Nullable String byDefault) {
+
+    /** Of a model that wants nothing. */
+    public static final Prompts NONE = new Prompts(Map.of(), null);
+
+    /**
+     * @throws IllegalArgumentException if there is no prompt of that name
+     */
+    public Prompts {
+      texts = Collections.unmodifiableMap(new LinkedHashMap<>(texts));
+      if (byDefault != null && !texts.containsKey(byDefault)) {
+        throw new IllegalArgumentException("defaultPrompt is none of prompts");
+      }
+    }
+
+    /** What is put before every text; empty for nothing. */
+    public String before() {
+      return byDefault == null ? "" : texts.getOrDefault(byDefault, "");
     }
   }
 

@@ -69,9 +69,21 @@ final class ManifestReader {
         new Manifest.Pooling(
             choice(root.path("pooling"), "kind", Manifest.Pooling.Kind.class),
             bool(root.path("pooling"), "normalize")),
+        prompts(root),
         dtypes,
         units,
         root.has("tokenizer") ? shard(root.path("tokenizer")) : null);
+  }
+
+  private static Manifest.Prompts prompts(JsonNode root) {
+    Map<String, String> texts = new LinkedHashMap<>();
+    JsonNode prompts = root.path("prompts");
+    require(prompts.isMissingNode() || prompts.isObject(), "prompts");
+    prompts
+        .properties()
+        .forEach(prompt -> texts.put(prompt.getKey(), requireText(prompt.getValue(), "prompts")));
+    return new Manifest.Prompts(
+        texts, root.has("defaultPrompt") ? text(root, "defaultPrompt") : null);
   }
 
   private static Manifest.Embeddings embeddings(JsonNode node) {

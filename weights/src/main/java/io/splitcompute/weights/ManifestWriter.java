@@ -37,8 +37,15 @@ final class ManifestWriter {
     root.putObject("pooling")
         .put("kind", word(manifest.pooling().kind()))
         .put("normalize", manifest.pooling().normalize());
+    if (!manifest.prompts().texts().isEmpty()) {
+      manifest.prompts().texts().forEach(root.putObject("prompts")::put);
+    }
+    if (manifest.prompts().byDefault() != null) {
+      root.put("defaultPrompt", manifest.prompts().byDefault());
+    }
     ArrayNode dtypes = root.putArray("dtypes");
     manifest.dtypes().forEach(dtypes::add);
+    writeNeeds(root.putObject("needs"), manifest);
     ArrayNode units = root.putArray("units");
     for (Manifest.Unit unit : manifest.units()) {
       ObjectNode node = units.addObject();
@@ -55,6 +62,18 @@ final class ManifestWriter {
       return MAPPER.writeValueAsBytes(root);
     } catch (JsonProcessingException impossible) {
       throw new IllegalStateException(impossible);
+    }
+  }
+
+  private static void writeNeeds(ObjectNode node, Manifest manifest) {
+    for (String dtype : manifest.dtypes()) {
+      ObjectNode needs = node.putObject(dtype);
+      ArrayNode bytes = needs.putArray("bytes");
+      ArrayNode memory = needs.putArray("memory");
+      for (DeviceNeed need : DeviceNeed.ofCuts(manifest, dtype)) {
+        bytes.add(need.bytes());
+        memory.add(need.memory());
+      }
     }
   }
 

@@ -42,7 +42,10 @@ class ManifestTest {
                    "mlp": {"innerSize": 7, "activation": "gelu_tanh"}},
                  "final": {"norm": {"epsilon": 1e-05}},
                  "pooling": {"kind": "mean", "normalize": true},
-                 "dtypes": ["f32", "f16"]}
+                 "dtypes": ["f32", "f16"],
+                 "needs": {
+                   "f32": {"bytes": [1200, 600, 0], "memory": [15440, 14840, 0]},
+                   "f16": {"bytes": [1200, 600, 0], "memory": [15440, 14840, 0]}}}
                 """);
     ArrayNode units = manifest.putArray("units");
     for (String unit : List.of("embeddings", "layer.0", "layer.1", "final", "lm_head")) {
@@ -144,6 +147,20 @@ class ManifestTest {
     assertEquals(0.3f * 15, canary.elements().get(15));
     assertNull(manifest.unit("layer.0").variant("f32").canary());
     assertArrayEquals(manifest.bytes(), Manifest.parse(manifest.bytes()).bytes());
+  }
+
+  @Test
+  void shouldReadPrompts() throws Exception {
+    ObjectNode json = example();
+    json.putObject("prompts").put("query", "query: ").put("document", "");
+    json.put("defaultPrompt", "query");
+
+    Manifest manifest = parse(json);
+
+    assertEquals("query: ", manifest.prompts().before());
+    assertEquals(List.of("query", "document"), List.copyOf(manifest.prompts().texts().keySet()));
+    assertEquals(json, MAPPER.readTree(manifest.bytes()));
+    assertEquals("", parse(example()).prompts().before());
   }
 
   @Test
@@ -263,6 +280,10 @@ class ManifestTest {
       delimiter = '|',
       quoteCharacter = '`',
       value = {
+        "/prompts | 3 | 'prompts'",
+        "/prompts | {\"query\": 3} | 'prompts'",
+        "/defaultPrompt | \"query\" | defaultPrompt is none of prompts",
+        "/defaultPrompt | null | 'defaultPrompt'",
         "/truncateTokens | 0 | truncateTokens must be positive",
         "/truncateTokens | 6 | truncateTokens is beyond maxTokens",
         "/truncateTokens | null | 'truncateTokens'",

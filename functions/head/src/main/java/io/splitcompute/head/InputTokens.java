@@ -63,7 +63,9 @@ final class InputTokens {
         head.tokenizer()
             .orElseThrow(
                 () -> invalid("is text, but this model has no tokenizer; send lists of token ids"));
-    return bounded(texts, head.manifest(), limits).stream().map(tokenizer::encode).toList();
+    String prompt = head.manifest().prompts().before();
+    List<String> prompted = texts.stream().map(prompt::concat).toList();
+    return bounded(prompted, head.manifest(), limits).stream().map(tokenizer::encode).toList();
   }
 
   /** Texts of a length that can be encoded in time; those that a model cuts are cut beforehand. */

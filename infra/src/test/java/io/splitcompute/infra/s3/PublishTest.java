@@ -9,6 +9,9 @@ import io.splitcompute.weights.store.S3Store;
 import io.splitcompute.weights.store.StoreKeys;
 import io.splitcompute.weights.store.StoredObjects;
 import io.splitcompute.weights.store.Verifier;
+import io.splitcompute.weights.Manifest;
+import software.amazon.awssdk.services.s3.model.UploadPartRequest;
+import software.amazon.awssdk.services.s3.model.UploadPartResponse;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -86,6 +89,36 @@ final class PublishTest {
     assertTrue(findings.stream().anyMatch(found -> found.key().equals(damaged)));
   }
 
+  @Test
+  void shouldLeaveNoPartOfALargeShardWhereTheLineBreaks() throws Exception {
+    Manifest bookworm = SmallModel.bookwormIn(model.store());
+    Breaking breaking =
+        new Breaking(s3.client(), "nowhere") {
+          @Override
+          public UploadPartResponse uploadPart(UploadPartRequest request, RequestBody body) {
+            if (request.partNumber() == 2) {
+              throw S3Exception.builder().statusCode(500).message("the line broke").build();
+            }
+            return super.uploadPart(request, body);
+          }
+        };
+
+    assertThrows(IOException.class, () -> publishInParts(breaking, bookworm));
+    assertEquals(0, s3.client().listMultipartUploads(r -> r.bucket(bucket)).uploads().size());
+
+    publishInParts(s3.client(), bookworm);
+    assertEquals(0, s3.client().listMultipartUploads(r -> r.bucket(bucket)).uploads().size());
+    assertEquals(
+        List.of(),
+        new Verifier(StoredObjects.of(s3.client(), bucket))
+            .verify(bookworm.model(), (done, all) -> {}));
+  }
+
+  private void publishInParts(S3Client client, Manifest bookworm) throws IOException {
+    new Publisher(client, bucket, 5 << 20)
+        .publish(model.store(), bookworm.model(), (done, all) -> {});
+  }
+
   private Optional<?> absent() {
     try {
       return bucketStore().manifest(SmallModel.NAME);
@@ -108,7 +141,7 @@ final class PublishTest {
   }
 
   /** Breaks the line when it comes to a place. */
-  private static final class Breaking extends DelegatingS3Client {
+  private static class Breaking extends DelegatingS3Client {
 
     private final String place;
 

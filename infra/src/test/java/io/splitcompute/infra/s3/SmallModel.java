@@ -29,6 +29,17 @@ record SmallModel(FolderStore store, Manifest manifest) {
     return new SmallModel(store, manifest);
   }
 
+  /** The model that comes with the project, which has a shard larger than S3's smallest part. */
+  static Manifest bookwormIn(FolderStore store) throws IOException {
+    return new Sharder(store)
+        .shard(
+            Checkpoint.open(
+                Path.of("..", "functions", "local", "src", "main", "resources", "models", "bookworm")),
+            new ModelName("bookworm"),
+            List.of(ShardDType.F32),
+            (unit, done, all) -> {});
+  }
+
   /** The shard of the first layer. */
   Manifest.Shard shard() {
     return manifest.unit("layer.0").variant("f32");

@@ -129,6 +129,11 @@ public final class Checkpoint implements ModelCheckpoint {
   }
 
   @Override
+  public Manifest.Prompts prompts() throws IOException {
+    return SentencePrompts.of(this);
+  }
+
+  @Override
   public @Nullable Integer truncateTokens(int maxTokens) throws IOException {
     return SentenceLength.of(this, maxTokens);
   }

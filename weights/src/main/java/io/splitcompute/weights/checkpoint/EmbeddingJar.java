@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
@@ -26,8 +28,14 @@ public final class EmbeddingJar implements ModelCheckpoint {
    * @param file the name of its files in the jar
    * @param pooling how a sequence's hidden states become one vector, which is then normalised
    * @param tokens what texts are cut to
+   * @param prompts by name what the model's makers put before texts
    */
-  private record Known(String name, String file, Manifest.Pooling.Kind pooling, int tokens) {
+  private record Known(
+      String name,
+      String file,
+      Manifest.Pooling.Kind pooling,
+      int tokens,
+      Map<String, String> prompts) {
     String graph() {
       return file + ".onnx";
     }
@@ -35,9 +43,20 @@ public final class EmbeddingJar implements ModelCheckpoint {
 
   private static final List<Known> KNOWN =
       List.of(
-          new Known("all-minilm-l6-v2", "all-minilm-l6-v2", Manifest.Pooling.Kind.MEAN, 256),
-          new Known("bge-small-en-v15", "bge-small-en-v1.5", Manifest.Pooling.Kind.CLS, 512),
-          new Known("e5-small-v2", "e5-small-v2", Manifest.Pooling.Kind.MEAN, 512));
+          new Known(
+              "all-minilm-l6-v2", "all-minilm-l6-v2", Manifest.Pooling.Kind.MEAN, 256, Map.of()),
+          new Known(
+              "bge-small-en-v15",
+              "bge-small-en-v1.5",
+              Manifest.Pooling.Kind.CLS,
+              512,
+              Map.of("query", "Represent this sentence for searching relevant passages: ")),
+          new Known(
+              "e5-small-v2",
+              "e5-small-v2",
+              Manifest.Pooling.Kind.MEAN,
+              512,
+              Map.of("query", "query: ", "passage", "passage: ")));
 
   private final Path jar;
   private final Known known;
@@ -80,6 +99,12 @@ public final class EmbeddingJar implements ModelCheckpoint {
   @Override
   public Manifest.Pooling pooling() {
     return new Manifest.Pooling(known.pooling(), true);
+  }
+
+  @Override
+  public Manifest.Prompts prompts() {
+    // In an order that is the same each time: it stands in the manifest.
+    return new Manifest.Prompts(new TreeMap<>(known.prompts()), null);
   }
 
   @Override

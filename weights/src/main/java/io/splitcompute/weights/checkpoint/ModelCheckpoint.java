@@ -43,6 +43,9 @@ public sealed interface ModelCheckpoint permits Checkpoint, EmbeddingJar {
   /** How the model's embeddings are made. */
   Manifest.Pooling pooling() throws IOException;
 
+  /** What is put before texts. */
+  Manifest.Prompts prompts() throws IOException;
+
   /**
    * @param maxTokens most tokens that the model takes
    * @return what texts are cut to, special tokens included; null where too long a text is refused

@@ -31,15 +31,27 @@ public final class SentencePooling {
    */
   public static Manifest.Pooling of(Checkpoint checkpoint) throws IOException {
     Optional<JsonNode> modules = checkpoint.json("modules.json");
-    String folder = modules.isPresent() ? folder(checkpoint, modules.get()) : FOLDER;
-    String file = folder + "/config.json";
+    String file = file(checkpoint);
     Optional<JsonNode> pooling = checkpoint.json(file);
     return new Manifest.Pooling(
         pooling.isPresent() ? kind(checkpoint, file, pooling.get()) : Manifest.Pooling.Kind.MEAN,
         modules.isPresent() ? normalizes(checkpoint, modules.get()) : true);
   }
 
+  /** Whether the tokens of what is put before a text take part in its pooling. */
+  static boolean poolsPrompts(Checkpoint checkpoint) throws IOException {
+    return checkpoint
+        .json(file(checkpoint))
+        .map(pooling -> pooling.path("include_prompt").asBoolean(true))
+        .orElse(true);
+  }
+
   /** Where the pooling is described. */
+  private static String file(Checkpoint checkpoint) throws IOException {
+    Optional<JsonNode> modules = checkpoint.json("modules.json");
+    return (modules.isPresent() ? folder(checkpoint, modules.get()) : FOLDER) + "/config.json";
+  }
+
   private static String folder(Checkpoint checkpoint, JsonNode modules)
       throws InvalidCheckpointException {
     String folder = FOLDER;

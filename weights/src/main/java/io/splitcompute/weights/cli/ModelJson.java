@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.splitcompute.weights.DeviceNeed;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.store.PublishedManifest;
 import java.util.List;
@@ -44,6 +45,13 @@ final class ModelJson {
     for (Manifest.Unit unit : manifest.units()) {
       ObjectNode bytes = units.addObject().put("name", unit.name()).putObject("bytes");
       manifest.dtypes().forEach(dtype -> bytes.put(dtype, unit.variant(dtype).bytes()));
+    }
+    ObjectNode needs = node.putObject("needs");
+    for (String dtype : manifest.dtypes()) {
+      ArrayNode cuts = needs.putArray(dtype);
+      for (DeviceNeed need : DeviceNeed.ofCuts(manifest, dtype)) {
+        cuts.addObject().put("bytes", need.bytes()).put("memory", need.memory());
+      }
     }
     if (manifest.tokenizer() != null) {
       node.putObject("tokenizer").put("bytes", manifest.tokenizer().bytes());

@@ -1,5 +1,6 @@
 package io.splitcompute.weights.cli;
 
+import io.splitcompute.weights.DeviceNeed;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.store.PublishedManifest;
 import java.util.ArrayList;
@@ -34,14 +35,36 @@ final class ModelTable {
     StringBuilder table =
         new StringBuilder(Summary.of(manifest, published.revision())).append('\n');
     rows.forEach(row -> table.append(line(row)).append('\n'));
-    return table
+    table
         .append("tokenizer   ")
         .append(
             manifest.tokenizer() == null
                 ? "none: token ids alone"
                 : Bytes.of(manifest.tokenizer().bytes()))
-        .append('\n')
-        .toString();
+        .append('\n');
+    needs(manifest).forEach(row -> table.append(line(row)).append('\n'));
+    return table.toString();
+  }
+
+  /** What a device fetches to run the layers from a cut on, and what its GPU then holds. */
+  private static List<List<String>> needs(Manifest manifest) {
+    List<List<String>> rows = new ArrayList<>();
+    List<String> head = new ArrayList<>(List.of("device from"));
+    for (String dtype : manifest.dtypes()) {
+      head.add(dtype);
+      head.add("on the GPU");
+    }
+    rows.add(head);
+    for (int cut = 0; cut < manifest.layers(); cut++) {
+      List<String> row = new ArrayList<>(List.of("cut " + cut));
+      for (String dtype : manifest.dtypes()) {
+        DeviceNeed need = DeviceNeed.ofCuts(manifest, dtype).get(cut);
+        row.add(Bytes.of(need.bytes()));
+        row.add(Bytes.of(need.memory()));
+      }
+      rows.add(row);
+    }
+    return rows;
   }
 
   private static String line(List<String> cells) {

@@ -70,6 +70,7 @@ public final class Sharder {
       throws IOException {
     ModelSource source = checkpoint.model();
     Manifest.Pooling pooling = checkpoint.pooling();
+    Manifest.Prompts prompts = checkpoint.prompts();
     int all = source.units().size() * dtypes.size() + 1;
     int done = 0;
     Canaries canaries = new Canaries(source);
@@ -105,6 +106,7 @@ public final class Sharder {
             source.layer(),
             source.finalNorm(),
             pooling,
+            prompts,
             dtypes.stream().map(ShardDType::word).toList(),
             units,
             tokenizer(checkpoint));

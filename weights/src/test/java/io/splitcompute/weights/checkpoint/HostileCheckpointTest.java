@@ -12,11 +12,13 @@ import io.splitcompute.weights.store.FolderStore;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** A checkpoint that would give other results than its makers' code is refused, not guessed at. */
 class HostileCheckpointTest {
@@ -146,6 +148,17 @@ class HostileCheckpointTest {
         "{\"weight_map\": {\"wte.weight\": \"model-1.safetensors\"}}");
 
     assertRefused(checkpoint, "does not hold just the tensors that the index says");
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 7, 100, -1})
+  void shouldRefuseATruncatedFile(int length) throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    Path file = checkpoint.resolve("model.safetensors");
+    byte[] whole = Files.readAllBytes(file);
+    Files.write(file, Arrays.copyOf(whole, length < 0 ? whole.length + length : length));
+
+    assertRefused(checkpoint, "model.safetensors");
   }
 
   @Test

@@ -40,6 +40,11 @@ class SentencePoolingTest {
 
     file("modules.json", first + second + "]");
     assertEquals(new Pooling(Pooling.Kind.LAST, false), pooling());
+    file(
+        "1_Pooling/config.json",
+        "{\"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}");
+    assertEquals(new Pooling(Pooling.Kind.MEAN, false), pooling());
+    file("1_Pooling/config.json", "{\"pooling_mode_lasttoken\": true}");
 
     file("modules.json", first + second + ", {\"type\": \"a.Normalize\"}]");
     assertEquals(new Pooling(Pooling.Kind.LAST, true), pooling());

@@ -49,6 +49,8 @@ class WeightsCommandTest {
             .contains("\nunit                 f32         f16          q8          q4\n"));
     assertTrue(inspected.out().contains("\nlayer.1 "));
     assertTrue(inspected.out().contains("tokenizer   none: token ids alone"));
+    assertTrue(inspected.out().contains("\ndevice from          f32  on the GPU"), inspected.out());
+    assertTrue(inspected.out().contains("\ncut 1 "), inspected.out());
   }
 
   @Test
@@ -62,6 +64,11 @@ class WeightsCommandTest {
     assertEquals(64, models.at("/0/revision").textValue().length());
     assertEquals("[\"f16\"]", models.at("/0/dtypes").toString());
     assertEquals("embeddings", models.at("/0/units/0/name").textValue());
+    assertEquals(3, models.at("/0/needs/f16").size());
+    assertTrue(
+        models.at("/0/needs/f16/0/memory").longValue()
+            > models.at("/0/needs/f16/0/bytes").longValue());
+    assertEquals(0, models.at("/0/needs/f16/2/bytes").longValue());
     try (Stream<Path> shards = Files.list(store.resolve("shards"))) {
       long bytes = shards.mapToLong(shard -> shard.toFile().length()).sum();
       long told = 0;
