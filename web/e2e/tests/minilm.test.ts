@@ -73,7 +73,6 @@ describe('MiniLM, split', () => {
         const embeddings = await embedAt(page, list, cut)
         const cosines = embeddings.map((embedding, i) => cosine(embedding, expected[i] ?? []))
         const lowestCosine = Math.min(...cosines)
-        console.log(dtype, cut, lowestCosine, performance.now())
         rows.push({ dtype, cut, texts: list.length, lowestCosine })
         expect(lowestCosine, `cut ${cut}: ${list[cosines.indexOf(lowestCosine)]}`).toBeGreaterThan(least)
       }

@@ -30,17 +30,21 @@ export async function openSdk(page: Page, url: string, options: Partial<ConnectO
   }, options)
 }
 
-/** How often those are asked again whose device was slow: on a busy machine that is no fault. */
-const ROUNDS = 10
+/** How often those are asked again whose device was slow, which is no fault on a busy machine, and after how long: it may rest. */
+const ROUNDS = 12
+const PAUSE_MS = 5_000
 
 /** The embeddings of a list, all of them computed at one cut. */
 export async function embedAt(page: Page, inputs: readonly string[], cut: number): Promise<number[][]> {
   return await page.evaluate(
-    async ([list, at, rounds]) => {
+    async ([list, at, rounds, pauseMs]) => {
       const { split } = globalThis as unknown as SdkPage
       const embeddings = new Map<number, number[]>()
       let reason: string | undefined
       for (let round = 0; round < rounds && embeddings.size < list.length; round++) {
+        if (round > 0) {
+          await new Promise((resolve) => setTimeout(resolve, pauseMs))
+        }
         const missing = list.flatMap((_, i) => (embeddings.has(i) ? [] : [i]))
         const some = missing.map((i) => list[i] ?? '')
         const answers = await split.embed(some, { cut: at, timeoutMs: 3_600_000 })
@@ -57,6 +61,6 @@ export async function embedAt(page: Page, inputs: readonly string[], cut: number
       }
       return list.map((_, i) => embeddings.get(i) ?? [])
     },
-    [inputs, cut, ROUNDS] as const,
+    [inputs, cut, ROUNDS, PAUSE_MS] as const,
   )
 }

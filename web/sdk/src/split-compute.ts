@@ -1,5 +1,5 @@
 import { ApiClient, type ApiHeaders } from './client/api-client'
-import { Batches, boundedByPace, boundsOf, isWithin, type ListProgress } from './client/batches'
+import { Batches, boundedBy, boundsOf, isWithin, type ListProgress } from './client/batches'
 import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
 import { CutChoice } from './client/cut-choice'
 import { DEFAULT_TIMEOUT_MS, Deadline } from './client/deadline'
@@ -283,9 +283,10 @@ export class SplitCompute extends EventTarget {
       const request = (some: Inputs) => timed((deadline) => this.#request(some, pooled, cut, deadline))
       const batches = new Batches(inputs, this.#manifest, request, options.onProgress)
       const bounds = await this.#boundsFor(inputs, call.signal)
-      return await batches.answers(() =>
-        boundedByPace(bounds, this.#pace, this.layers - Math.max(this.cut, cut ?? 0)),
-      )
+      return await batches.answers(() => {
+        const layers = this.layers - Math.max(this.cut, cut ?? 0)
+        return boundedBy({ layers, memory: this.#memory, pace: this.#pace }, bounds, this.#manifest)
+      })
     } catch (error) {
       const ended = [signal, this.#closing.signal].find((source) => source?.aborted)
       throw ended === undefined ? error : ended.reason
@@ -332,7 +333,7 @@ export class SplitCompute extends EventTarget {
 
   /** What a request of this list may hold. The model's limits are asked for when a list may reach them, and once. */
   async #boundsFor(inputs: Inputs, signal: AbortSignal): Promise<Limits> {
-    const bounds = boundsOf(this.#limits, this.#manifest, this.#memory)
+    const bounds = boundsOf(this.#limits, this.#manifest)
     if (this.#limits !== undefined || isWithin(bounds, inputs, this.#manifest)) {
       return bounds
     }
@@ -344,7 +345,7 @@ export class SplitCompute extends EventTarget {
     } finally {
       patience.release()
     }
-    return boundsOf(this.#limits, this.#manifest, this.#memory)
+    return boundsOf(this.#limits, this.#manifest)
   }
 
   #tell(): void {

@@ -8,7 +8,7 @@ import type { Pace } from './pace'
 const IN_FLIGHT = 4
 /** Tokens of a request, where the model allows more: as many as the device runs at once. */
 const MOST_TOKENS = 2_048
-/** Tokens of a request, however little memory there is or however slow the device, and while its speed is unknown. */
+/** Tokens of a request, however little memory the device has or however slow it is, and while its speed is unknown. */
 const FEWEST_TOKENS = 256
 /** How long a request may take on the device: long ones are called slow, and cannot be called back. */
 const DEVICE_MS = 1_000
@@ -31,24 +31,32 @@ export interface ListProgress {
  * What one request of a list may hold.
  *
  * @param limits the model's, where they are known
- * @param memory bytes that the device has
  */
-export function boundsOf(limits: Limits | undefined, { hiddenSize }: Manifest, memory: number): Limits {
-  const activations = Math.floor((memory * MEMORY_SHARE) / (IN_FLIGHT * hiddenSize * 4))
-  const tokens = Math.min(MOST_TOKENS, Math.max(FEWEST_TOKENS, activations))
+export function boundsOf(limits: Limits | undefined, { hiddenSize }: Manifest): Limits {
+  const answered = Math.floor(ANSWER_BYTES / (hiddenSize * JSON_BYTES_A_NUMBER))
   return {
-    inputs: Math.min(
-      limits?.inputs ?? MOST_INPUTS,
-      Math.floor(ANSWER_BYTES / (hiddenSize * JSON_BYTES_A_NUMBER)),
-    ),
-    tokens: Math.min(limits?.tokens ?? tokens, tokens),
+    inputs: Math.min(limits?.inputs ?? MOST_INPUTS, answered),
+    tokens: Math.min(limits?.tokens ?? MOST_TOKENS, MOST_TOKENS),
   }
 }
 
-/** Fewer tokens where the device is known to take long for them, or where nobody knows. */
-export function boundedByPace(bounds: Limits, pace: Pace, layers: number): Limits {
-  const quick = layers === 0 ? bounds.tokens : (pace.tokensIn(DEVICE_MS, layers) ?? 0)
-  return { ...bounds, tokens: Math.min(bounds.tokens, Math.max(FEWEST_TOKENS, quick)) }
+/** The device that has a part in a request. */
+export interface Part {
+  /** Layers that run on it; none where the cloud answers alone. */
+  readonly layers: number
+  /** Its bytes. */
+  readonly memory: number
+  readonly pace: Pick<Pace, 'tokensIn'>
+}
+
+/** Fewer tokens where the device has little memory, and where it takes long for them or nobody knows. */
+export function boundedBy({ layers, memory, pace }: Part, bounds: Limits, { hiddenSize }: Manifest): Limits {
+  if (layers === 0) {
+    return bounds
+  }
+  const room = Math.floor((memory * MEMORY_SHARE) / (IN_FLIGHT * hiddenSize * 4))
+  const quick = pace.tokensIn(DEVICE_MS, layers) ?? 0
+  return { ...bounds, tokens: Math.min(bounds.tokens, Math.max(FEWEST_TOKENS, Math.min(room, quick))) }
 }
 
 /** Whether a list is one request. */

@@ -64,6 +64,8 @@ export interface Manifest {
   readonly maxTokens: number
   /** Text is cut to so many tokens; too long a text is refused where this is absent. */
   readonly truncateTokens?: number
+  /** What is put before every text, and never before tokens. */
+  readonly prompt?: string
   readonly embeddings: EmbeddingsDescription
   readonly layer: LayerDescription
   /** The LayerNorm behind the last layer. */
@@ -124,6 +126,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     vocabularySize: root.size('vocabularySize'),
     maxTokens,
     ...(root.has('truncateTokens') ? { truncateTokens: root.size('truncateTokens') } : {}),
+    ...(root.has('defaultPrompt') ? { prompt: parsePrompt(root) } : {}),
     embeddings,
     layer,
     ...(final === undefined ? {} : { final }),
@@ -132,6 +135,12 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     units: parseUnits(root, layers, final !== undefined, dtypes),
     ...(root.has('tokenizer') ? { tokenizer: parseShard(root.object('tokenizer')) } : {}),
   }
+}
+
+function parsePrompt(root: JsonReader): string {
+  const name = root.string('defaultPrompt')
+  const prompts = root.object('prompts')
+  return prompts.has(name) ? prompts.string(name) : root.fail('defaultPrompt', 'is none of prompts')
 }
 
 function parseEmbeddings(embeddings: JsonReader): EmbeddingsDescription {

@@ -68,7 +68,9 @@ export class LazyTokenizer {
       throw new SplitComputeError('device_lost', 'The device that fetches the tokenizer is gone.')
     }
     try {
-      this.#tokenize = readTokenizer(json)
+      const tokenize = readTokenizer(json)
+      const prompt = this.manifest.prompt ?? ''
+      this.#tokenize = (text, most) => tokenize(prompt + text, most)
     } catch (cause) {
       // A kind that the library does not know will not become another one.
       this.#failed = true

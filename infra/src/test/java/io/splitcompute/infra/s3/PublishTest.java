@@ -4,14 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.store.Publisher;
 import io.splitcompute.weights.store.S3Store;
 import io.splitcompute.weights.store.StoreKeys;
 import io.splitcompute.weights.store.StoredObjects;
 import io.splitcompute.weights.store.Verifier;
-import io.splitcompute.weights.Manifest;
-import software.amazon.awssdk.services.s3.model.UploadPartRequest;
-import software.amazon.awssdk.services.s3.model.UploadPartResponse;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -26,6 +24,8 @@ import software.amazon.awssdk.services.s3.S3Client;
 import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 import software.amazon.awssdk.services.s3.model.PutObjectResponse;
 import software.amazon.awssdk.services.s3.model.S3Exception;
+import software.amazon.awssdk.services.s3.model.UploadPartRequest;
+import software.amazon.awssdk.services.s3.model.UploadPartResponse;
 
 /** A model is published whole or not at all, and verification finds what is not as it was sent. */
 @ExtendWith(CloudS3.Extension.class)

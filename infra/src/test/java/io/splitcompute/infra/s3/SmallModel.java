@@ -34,7 +34,8 @@ record SmallModel(FolderStore store, Manifest manifest) {
     return new Sharder(store)
         .shard(
             Checkpoint.open(
-                Path.of("..", "functions", "local", "src", "main", "resources", "models", "bookworm")),
+                Path.of(
+                    "..", "functions", "local", "src", "main", "resources", "models", "bookworm")),
             new ModelName("bookworm"),
             List.of(ShardDType.F32),
             (unit, done, all) -> {});
