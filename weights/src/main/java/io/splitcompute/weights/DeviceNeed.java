@@ -19,7 +19,7 @@ public record DeviceNeed(long bytes, long memory) {
   /** Floats that all slices but the first take at most. */
   private static final long SLICED_FLOATS = 1_200L * 64 * 64;
 
-  /** A token's id and position, what it attends to, its sequence's rows, and whether it is asked for. */
+  /** A token's id and position, what it attends to, its sequence's rows, its place if asked for. */
   private static final int INDEX_BYTES = 8 + 32 + 8 + 4;
 
   /**
