@@ -293,7 +293,14 @@ export class Proof {
   async #steps(k: number, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
     const { manifest } = this.host
     const rows = canaryRows(manifest)
-    for (const past of [rows - 1, rows - 2].filter((some) => some > 0)) {
+    const pasts = [rows - 1, rows - 2].filter((some) => some > 0)
+    // A canary is short, and would be one part.
+    const inParts: Selection[] = forced.decode.kind === 'split' ? [{ ...forced, decode: IN_PARTS }] : []
+    const runs = [
+      ...pasts.map((past) => ({ past, forced })),
+      ...inParts.map((selection) => ({ past: rows - 1, forced: selection })),
+    ]
+    for (const { past, forced } of runs) {
       const cache = this.host.cache(k, k + 1)
       try {
         await cache.reserve(rows)
@@ -366,6 +373,8 @@ export class Proof {
     }
   }
 }
+
+const IN_PARTS = { kind: 'split', keys: 3 } as const
 
 const PLAINEST: Selection = {
   matmul: 'plain',

@@ -280,11 +280,14 @@ export class RunEncoding {
     const { workspace } = this.target
     const { kernels, span } = this
     const { heads, headSize } = this.program.manifest.layer.attention
-    const { kind } = kernels.attentionVariant
-    const { splits, keys } =
-      kind === 'split'
-        ? splitKeys(this.#blocks, { heads, headSize }, this.#mostKeys, workspace.partials.size)
-        : { splits: 1, keys: 0 }
+    const variant = kernels.attentionVariant
+    const { kind } = variant
+    let [splits, keys] = [1, 0]
+    if (variant.kind === 'split') {
+      const { size } = workspace.partials
+      keys = variant.keys ?? splitKeys(this.#blocks, { heads, headSize }, this.#mostKeys, size)
+      splits = Math.ceil(this.#mostKeys / keys)
+    }
     const strides = [rowStride(3 * this.#h), rowStride(this.#h)]
     const constants = [headSize, this.#h, ...strides, f32Bits(scale), 0, splits, keys]
     const cache = span.cached === undefined ? [] : [span.cached.layer(k)]

@@ -42,7 +42,11 @@ export type AttentionVariant =
     }
   | { readonly kind: 'plain' }
   /** For single tokens on a cache: parts of the keys at once, then another kernel that joins them. */
-  | { readonly kind: 'split' }
+  | {
+      readonly kind: 'split'
+      /** Of a part; by the length of the context where it is left out. */
+      readonly keys?: number
+    }
 
 /**
  * Every shape of the matmul. Measured on an H100 at 1, 16, 64 and 256 rows of GPT-2 XL's layers among some fifty: each row here is
@@ -177,7 +181,7 @@ export function normLanes({ software }: DeviceTraits): readonly NormLanes[] {
 const SPLIT_TILE = 64
 
 /**
- * Parts that the keys of single tokens are split into, and the keys of each.
+ * Keys of each part that the keys of single tokens are split into.
  *
  * @param bytes of the buffer for what the parts come to
  */
@@ -186,12 +190,11 @@ export function splitKeys(
   { heads, headSize }: { readonly heads: number; readonly headSize: number },
   keys: number,
   bytes: number,
-): { readonly splits: number; readonly keys: number } {
+): number {
   const tiles = Math.ceil(keys / SPLIT_TILE)
   const wanted = Math.floor(WORKGROUPS / (queries * heads))
   const room = Math.floor(bytes / (queries * heads * (Math.ceil(headSize / 4) + 1) * 16))
-  const tilesEach = Math.ceil(tiles / Math.max(1, Math.min(wanted, room)))
-  return { splits: Math.ceil(tiles / tilesEach), keys: tilesEach * SPLIT_TILE }
+  return Math.ceil(tiles / Math.max(1, Math.min(wanted, room))) * SPLIT_TILE
 }
 
 /**
