@@ -1,4 +1,4 @@
-import type { BrowserContext, Page } from 'playwright-core'
+import type { BrowserContext, CDPSession, Page } from 'playwright-core'
 import type { ConnectOptions } from 'splitcompute'
 import { expect } from 'vitest'
 import type { Fault, FaultProxy } from './fault-proxy.ts'
@@ -59,11 +59,19 @@ function head(name: string, fault: Fault): FaultCase {
   }
 }
 
-async function setQuota({ context, page, proxy }: Place, bytes: number | undefined): Promise<void> {
+const quotas = new WeakMap<Page, CDPSession>()
+
+/** A quota lasts as long as the session that set it. */
+async function setQuota({ context, page, proxy }: Place, bytes: number): Promise<void> {
   const devtools = await context.newCDPSession(page)
-  const quota = bytes === undefined ? {} : { quotaSize: bytes }
-  await devtools.send('Storage.overrideQuotaForOrigin', { origin: proxy.url, ...quota })
-  await devtools.detach()
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: proxy.url, quotaSize: bytes })
+  quotas.set(page, devtools)
+}
+
+async function liftQuota({ page, proxy }: Place): Promise<void> {
+  const devtools = quotas.get(page)
+  await devtools?.send('Storage.overrideQuotaForOrigin', { origin: proxy.url })
+  await devtools?.detach()
 }
 
 /** Faults that a page lives through without being reloaded. */
@@ -125,6 +133,6 @@ export const faults: readonly FaultCase[] = [
       await waitForCut(page, 0)
       expect((await progress(page)).warning).toContain('the disk is full')
     },
-    after: (place) => setQuota(place, undefined),
+    after: liftQuota,
   },
 ]
