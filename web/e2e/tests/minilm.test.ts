@@ -13,7 +13,7 @@ const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
 const MODEL = 'all-minilm-l6-v2'
 const LAYERS = 6
 const MOST_TOKENS = 256
-const TEXTS = PROVE ? 500 : 8
+const TEXTS = PROVE ? 500 : 4
 
 /** Passages and sentences of them, and strings that nobody would write. */
 function texts(): string[] {

@@ -13,7 +13,7 @@ const LAYERS = 8
 const TOP = 10
 const AT_ONCE = 64
 /** Of the queries, one in so many is embedded at a cut. The documents are, too, where all queries are; else in the cloud. */
-const STEP = PROVE ? 1 : 8
+const STEP = PROVE ? 1 : 24
 
 const file = (name: string) =>
   readFileSync(fileURLToPath(new URL(`../../../fixtures/retrieval/${name}`, import.meta.url)), 'utf8')
