@@ -288,6 +288,7 @@ export class SplitCompute extends EventTarget {
         return boundedBy({ layers, memory: this.#memory, pace: this.#pace }, bounds, this.#manifest)
       })
     } catch (error) {
+      call.abort(error)
       const ended = [signal, this.#closing.signal].find((source) => source?.aborted)
       throw ended === undefined ? error : ended.reason
     } finally {

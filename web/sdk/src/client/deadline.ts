@@ -49,6 +49,11 @@ export class Deadline {
     return this.#controller.signal
   }
 
+  /** Ends what is still under way for the call. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason)
+  }
+
   /** Lets go of the timer and of the caller's signal. */
   release(): void {
     clearTimeout(this.#timer)

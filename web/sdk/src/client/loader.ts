@@ -2,6 +2,7 @@ import { backoffMs, sleep } from '../backoff'
 import type { Device, DeviceOptions, Loss, OpenDevice } from '../device'
 import { SplitComputeError, sentence } from '../errors'
 import type { Manifest } from './manifest'
+import { online } from './online'
 import type { Progress, UnitProgress } from './progress'
 
 /** Losses after which a GPU, or a worker that dies again and again, is left alone; those of long ago are forgiven. */
@@ -13,9 +14,6 @@ const IN_FLIGHT = 4
 
 /** Nothing is opened, compiled or loaded before the first answer is here or this much time has passed. */
 const HEAD_START_MS = 300
-
-/** A network that was given up is tried again when the browser says that it is back, or after this. */
-const RETRY_MS = 30_000
 
 /** Chunks arrive by the thousand; a page wants to hear of them a few times a second. */
 const PROGRESS_INTERVAL_MS = 50
@@ -391,21 +389,4 @@ export class Loader {
 function isOfUnit(error: unknown): boolean {
   const codes: readonly string[] = ['shard_refused', 'invalid_shard', 'canary_failed', 'limit_exceeded']
   return error instanceof SplitComputeError && codes.includes(error.code)
-}
-
-/** Resolves when the browser says that it is online again, or after a while; rejects with the signal's reason. */
-async function online(signal: AbortSignal): Promise<void> {
-  const back = new AbortController()
-  const stop = () => back.abort(signal.reason)
-  signal.addEventListener('abort', stop)
-  const came = () => back.abort()
-  globalThis.addEventListener?.('online', came)
-  try {
-    await sleep(RETRY_MS, back.signal)
-  } catch {
-    signal.throwIfAborted()
-  } finally {
-    signal.removeEventListener('abort', stop)
-    globalThis.removeEventListener?.('online', came)
-  }
 }

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { boundedBy, boundsOf } from '../../src/client/batches'
 import { type ListProgress, PartialFailure } from '../../src/index'
 import { type FakeCloud, failing, problem } from '../support/fake-cloud'
@@ -132,6 +132,26 @@ describe('a long list', () => {
       throw mistake
     }
     await expect(split.embed(['one', 'two'], { onProgress })).rejects.toBe(mistake)
+  })
+
+  it('shouldEndItsOtherRequestsWhenItsListenerThrows', async () => {
+    const cloud = await startCloud()
+    cloud.limits = { maxInputs: 10, maxTokensPerRequest: 16_384 }
+    let [asked, ended] = [0, 0]
+    cloud.faults.push(({ path }, response) => {
+      if (path !== '/v1/embed' || asked++ === 0) {
+        return false
+      }
+      response.on('close', () => ended++)
+      return true
+    })
+    const split = await connect(cloud, { memory: 0 })
+    const onProgress = () => {
+      throw new Error('The listener is wrong.')
+    }
+    const list = Array.from({ length: 2_100 }, () => [1])
+    await expect(split.embed(list, { cut: 3, onProgress })).rejects.toThrow('The listener is wrong.')
+    await vi.waitFor(() => expect([asked, ended]).toEqual([4, 3]))
   })
 
   it('shouldFollowALocationForEachOfItsRequests', async () => {
