@@ -150,12 +150,13 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
     const controller = new AbortController()
     this.#serving.set(id, controller)
     let counted = 0
-    let toldAt = Number.NEGATIVE_INFINITY
+    let timer: ReturnType<typeof setTimeout> | undefined
     const tell = () => {
+      clearTimeout(timer)
+      timer = undefined
       if (counted !== 0) {
         this.#send({ tell: id, count: counted })
         counted = 0
-        toldAt = performance.now()
       }
     }
     try {
@@ -163,9 +164,8 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
         signal: controller.signal,
         tell: (count: number) => {
           counted += count
-          if (performance.now() - toldAt >= TELL_INTERVAL_MS) {
-            tell()
-          }
+          // A timer, not the next count: there is none while a network is silent.
+          timer ??= setTimeout(tell, TELL_INTERVAL_MS)
         },
       }
       const result: unknown = await this.handlers[name]?.(argument, context)

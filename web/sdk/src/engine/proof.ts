@@ -1,27 +1,15 @@
-import type { Canary, Dtype, Manifest } from '../client/manifest'
+import type { Dtype } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { canaryInput, canaryRows, canaryTokens, checkAnswer, checkSame, truncateToHalves } from './canary'
+import { canaryRows } from './canary'
+import { type CanaryHost, CanaryRuns, layerOf } from './canary-runs'
 import { type KernelChoice, type Role, type Selection, variantName } from './kernel-choice'
-import type { KvCache } from './kv-cache'
-import { logitStride } from './logits-memory'
-import type { RunSpan } from './run-encoding'
-import type { SessionHost } from './session'
-import type { ForcedVariants } from './variants'
-import { rowStride } from './workspace'
-
-/** Tokens that are compared with the highest of the logits; a power of two, so that pairs fill whole bindings. */
-const COMPARED_TOP = 16
 
 /** What the proof has of its engine. */
-export interface ProofHost extends Pick<SessionHost, 'compute'> {
-  readonly manifest: Manifest
+export interface ProofHost extends CanaryHost {
   readonly dtype: Dtype
   readonly choice: KernelChoice
   /** Rows of a run at most. */
   readonly mostTokens: number
-  logits(rows: number, forced: ForcedVariants): ReturnType<SessionHost['logits']>
-  /** A cache for one sequence of layers `[from, to)`. */
-  cache(from: number, to: number): KvCache
 }
 
 /** Runs a canary with these variants; gives the failure, if any. */
@@ -38,8 +26,11 @@ export class Proof {
   #served = false
   /** Kernels all of whose variants in use are proved, with the exclusions of that time. */
   readonly #settled = new Map<string, number>()
+  readonly #runs: CanaryRuns
 
-  constructor(private readonly host: ProofHost) {}
+  constructor(private readonly host: ProofHost) {
+    this.#runs = new CanaryRuns(host)
+  }
 
   /**
    * Runs the canary of an attached unit; one whose shard has none passes.
@@ -55,21 +46,21 @@ export class Proof {
     const trial: Trial = (selection) =>
       caught(
         unit === 'lm_head'
-          ? this.#logits(canary, selection, signal)
-          : this.#whole(unit, canary, selection, signal),
+          ? this.#runs.logits(canary, selection, signal)
+          : this.#runs.whole(unit, canary, selection, signal),
       )
     const rows = unit === 'lm_head' ? 1 : canaryRows(manifest)
     const selection = await this.#settle(rows, rolesOf(unit), trial)
     if (layerOf(unit) !== undefined) {
       if (!this.#served) {
-        await this.#asServed(unit, canary, selection, signal)
+        await this.#runs.asServed(unit, canary, selection, signal)
         this.#served = true
       }
       await this.#proveInUse('matmul', mostTokens, selection, trial)
       await this.#proveInUse('attention', manifest.maxTokens, selection, trial)
       await this.#proveInUse('norm', 1, selection, trial)
       if (manifest.layer.attention.mask === 'causal') {
-        const single: Trial = (forced) => caught(this.#single(unit, canary, selection, forced, signal))
+        const single: Trial = (forced) => caught(this.#runs.single(unit, canary, selection, forced, signal))
         await this.#proveInUse('matmul', 1, selection, single, 'single ')
       }
     }
@@ -86,7 +77,7 @@ export class Proof {
     for (const k of layers) {
       const canary = manifest.units.get(`layer.${k}`)?.get(dtype)?.canary
       if (canary !== undefined && rows > 1) {
-        const trial: Trial = (selection) => caught(this.#steps(k, canary, selection, signal))
+        const trial: Trial = (selection) => caught(this.#runs.steps(k, canary, selection, signal))
         const selection = await this.#settle(rows, ['matmul', 'attention', 'decode', 'norm'], trial)
         await this.#proveInUse('decode', 1, selection, trial)
         await this.#proveInUse('attention', manifest.maxTokens, selection, trial, 'cached ')
@@ -202,179 +193,7 @@ export class Proof {
       }
     }
   }
-
-  async #whole(unit: string, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
-    const { manifest } = this.host
-    const layer = layerOf(unit)
-    const from = layer ?? manifest.layers
-    const rows = canaryRows(manifest)
-    const span = {
-      lengths: [rows],
-      input: unit === 'embeddings' ? canaryTokens(canary, manifest) : inputRows(canary, manifest, 0, rows),
-      from,
-      to: layer === undefined ? from : from + 1,
-      final: unit === 'final',
-      forced,
-    }
-    await this.#compare(unit, canary, [span], signal)
-  }
-
-  /**
-   * The first row alone, which sees no other, against what it was among all: single rows have kernels of their own.
-   *
-   * @param right variants with which the canary passes
-   */
-  async #single(
-    unit: string,
-    canary: Canary,
-    right: Selection,
-    forced: Selection,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { manifest } = this.host
-    const { hiddenSize } = manifest
-    const from = layerOf(unit) ?? manifest.layers
-    const span = (rows: number, selection: Selection): RunSpan => ({
-      lengths: [rows],
-      input: inputRows(canary, manifest, 0, rows),
-      from,
-      to: from + 1,
-      final: false,
-      forced: selection,
-    })
-    const stride = rowStride(hiddenSize)
-    const spans = [span(canaryRows(manifest), right), span(1, forced)]
-    const finish = (_: unknown, __: unknown, to: number) => [{ from: 0, rows: 1, to }]
-    const values = await this.host.compute(spans, 2 * stride * 4, signal, finish, 0)
-    checkSame(unit, values.subarray(0, hiddenSize), values.subarray(stride, stride + hiddenSize))
-  }
-
-  /** A layer as requests run it, from halves to a pooled row, against its rows from floats, averaged here. */
-  async #asServed(unit: string, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
-    const { manifest } = this.host
-    const { hiddenSize } = manifest
-    const rows = canaryRows(manifest)
-    const from = layerOf(unit) ?? manifest.layers
-    const { halves, floats } = truncateToHalves(canaryInput(canary, manifest))
-    const span = (input: RunSpan['input']): RunSpan => ({
-      lengths: [rows],
-      input,
-      from,
-      to: from + 1,
-      final: false,
-      forced,
-    })
-    const stride = rowStride(hiddenSize)
-    const spans = [span({ dtype: 'f16', bytes: halves }), span({ dtype: 'f32', bytes: floats })]
-    const values = await this.host.compute(
-      spans,
-      (1 + rows) * stride * 4,
-      signal,
-      (results, encoding, i) => {
-        if (i > 0) {
-          return [{ from: 0, rows, to: 1 }]
-        }
-        encoding.pool('mean', false, results, 0)
-        return []
-      },
-      1,
-    )
-    const mean = Float32Array.from({ length: hiddenSize }, (_, column) => {
-      let sum = 0
-      for (let row = 1; row <= rows; row++) {
-        sum += at(values, row * stride + column)
-      }
-      return sum / rows
-    })
-    checkSame(unit, mean, values.subarray(0, hiddenSize))
-  }
-
-  /** The last row behind all others as a single token, and the last two together: attention on a cache has a kernel for each. */
-  async #steps(k: number, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
-    const { manifest } = this.host
-    const rows = canaryRows(manifest)
-    const pasts = [rows - 1, rows - 2].filter((some) => some > 0)
-    // A canary is short, and would be one part.
-    const inParts: Selection[] = forced.decode.kind === 'split' ? [{ ...forced, decode: IN_PARTS }] : []
-    const runs = [
-      ...pasts.map((past) => ({ past, forced })),
-      ...inParts.map((selection) => ({ past: rows - 1, forced: selection })),
-    ]
-    for (const { past, forced } of runs) {
-      const cache = this.host.cache(k, k + 1)
-      try {
-        await cache.reserve(rows)
-        const step = (from: number, end: number): RunSpan => ({
-          lengths: [end - from],
-          input: inputRows(canary, manifest, from, end),
-          from: k,
-          to: k + 1,
-          final: false,
-          cached: cache.sequences([0], [from]),
-          forced,
-        })
-        await this.#compare(`layer.${k}`, canary, [step(0, past), step(past, rows)], signal)
-      } finally {
-        cache.destroy()
-      }
-    }
-  }
-
-  async #compare(
-    unit: string,
-    canary: Canary,
-    spans: readonly RunSpan[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { hiddenSize } = this.host.manifest
-    const last = spans.length - 1
-    const from = (spans[last]?.lengths[0] ?? 0) - 1
-    const size = rowStride(hiddenSize) * 4
-    const finish = (_: unknown, __: unknown, i: number) => (i === last ? [{ from, rows: 1, to: 0 }] : [])
-    const values = await this.host.compute(spans, size, signal, finish, 0)
-    checkAnswer(unit, canary, values.subarray(0, hiddenSize))
-  }
-
-  /** The logits of the last row, and whether the device finds the highest among them. */
-  async #logits(canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
-    const { manifest } = this.host
-    const { layers, vocabularySize } = manifest
-    const rows = canaryRows(manifest)
-    const input = inputRows(canary, manifest, 0, rows)
-    const span = { lengths: [rows], input, from: layers, to: layers, final: false, forced }
-    const encoder = await this.host.logits(1, forced)
-    const stride = logitStride(manifest)
-    let k = COMPARED_TOP
-    while (k > vocabularySize) {
-      k /= 2
-    }
-    const values = await this.host.compute(
-      [span],
-      stride * 4 + k * 8,
-      signal,
-      (results, encoding) => {
-        encoder.encode(encoding, [rows - 1], { kind: 'logits' }, results, 0)
-        encoder.encode(encoding, [rows - 1], { kind: 'top', k }, results, stride / 2 / k)
-        return []
-      },
-      2 * encoder.dispatches(1),
-    )
-    const logits = values.subarray(0, vocabularySize)
-    checkAnswer('lm_head', canary, logits)
-    const words = new Uint32Array(values.buffer, (values.byteOffset ?? 0) + stride * 4, 2 * k)
-    const best = Array.from(logits.keys()).sort((a, b) => at(logits, b) - at(logits, a) || a - b)
-    for (let j = 0; j < k; j++) {
-      if (words[2 * j + 1] !== best[j]) {
-        throw new SplitComputeError(
-          'canary_failed',
-          `This device finds token ${words[2 * j + 1]} where ${best[j]} is in place ${j} of the highest logits.`,
-        )
-      }
-    }
-  }
 }
-
-const IN_PARTS = { kind: 'split', keys: 3 } as const
 
 const PLAINEST: Selection = {
   matmul: 'plain',
@@ -391,23 +210,12 @@ function key(selection: Selection): string {
   return JSON.stringify(selection, ['matmul', 'attention', 'decode', 'norm', 'kind', 'queries', 'keys'])
 }
 
-function layerOf(unit: string): number | undefined {
-  const layer = /^layer\.(\d+)$/.exec(unit)?.[1]
-  return layer === undefined ? undefined : Number(layer)
-}
-
 /** The kernels of a unit that have variants. */
 function rolesOf(unit: string): readonly Role[] {
   if (layerOf(unit) !== undefined) {
     return ['matmul', 'attention', 'norm']
   }
   return [unit === 'lm_head' ? 'matmul' : 'norm']
-}
-
-function inputRows(canary: Canary, manifest: Manifest, from: number, to: number): RunSpan['input'] {
-  const rowBytes = manifest.hiddenSize * 4
-  const bytes = new Uint8Array(canaryInput(canary, manifest).buffer).subarray(from * rowBytes, to * rowBytes)
-  return { dtype: 'f32', bytes }
 }
 
 /** The failure that another variant may not have; any other error is thrown. */
@@ -426,8 +234,4 @@ async function caught(run: Promise<void>): Promise<Error | undefined> {
     }
     throw error
   }
-}
-
-function at(values: Float32Array, index: number): number {
-  return values[index] ?? Number.NaN
 }

@@ -5,6 +5,7 @@ import type { KvCache } from './kv-cache'
 import type { LogitsEncoding, Wanted } from './logits-encoding'
 import { logitStride, MOST_TOP } from './logits-memory'
 import type { RunEncoding, RunSpan } from './run-encoding'
+import type { CopiedRows } from './run-queue'
 import { rowStride } from './workspace'
 
 /** New tokens of a session's sequences. */
@@ -23,13 +24,6 @@ export interface TailStep {
 export interface TopTokens {
   readonly ids: Int32Array
   readonly logits: Float32Array
-}
-
-/** Rows of a run's output, and where they go in the results. */
-export interface CopiedRows {
-  readonly from: number
-  readonly rows: number
-  readonly to: number
 }
 
 /** What a session has of its engine. */

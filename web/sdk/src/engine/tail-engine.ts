@@ -7,22 +7,16 @@ import { LogitsEncoding } from './logits-encoding'
 import { LogitsMemory } from './logits-memory'
 import { Pipelines } from './pipelines'
 import { Proof } from './proof'
-import { ResultMemory } from './result-memory'
-import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
-import { type CopiedRows, TailSession } from './session'
-import { type RunShape, TailProgram, uniformBytes } from './tail-program'
+import type { RunSpan } from './run-encoding'
+import { RunQueue } from './run-queue'
+import { TailSession } from './session'
+import { TailProgram } from './tail-program'
 import { UnitBuffers } from './unit-buffers'
 import type { ForcedVariants } from './variants'
-import { allocateWorkspace, type Workspace, workspaceBytes, workspaceTokens } from './workspace'
+import { workspaceBytes } from './workspace'
 
 /** Rows whose kernels `compile` prepares: a single token's, and those of a short and of a long text. */
 const COMPILED_ROWS = [64, 256, 16, 1]
-
-/** Operations a second that a device is given credit for before it has run anything. */
-const ASSUMED_SPEED = 2e11
-
-/** A submit longer than this may be taken for a hang by the system's watchdog. */
-const SLICE_SECONDS = 0.05
 
 export interface EngineOptions {
   /** Most bytes of one buffer and of one binding. */
@@ -41,15 +35,8 @@ export class TailEngine {
   readonly #sessions = new Map<TailSession, KvCache>()
   readonly #bufferLimit: number
   readonly #memory: number
-  #uniforms: GPUBuffer
   readonly #logitsMemory: LogitsMemory
-  readonly #results: ResultMemory
-  #workspace: { readonly tokens: number; readonly buffers: Workspace } | undefined
-  /** Batches are submitted one after the other: they share the workspace, and the queue keeps their order. */
-  #turn: Promise<unknown> = Promise.resolve()
-  #speed = ASSUMED_SPEED
-  /** When the last answer came. */
-  #answered = 0
+  readonly #queue: RunQueue
 
   /** @param mostTokens of one run, unless a single sequence is longer */
   constructor(
@@ -63,15 +50,14 @@ export class TailEngine {
     this.#bufferLimit = bufferLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize)
     this.#memory = memory ?? Number.POSITIVE_INFINITY
     this.#logitsMemory = new LogitsMemory(device, manifest, this.#bufferLimit)
-    this.#results = new ResultMemory(device)
     this.#program = new TailProgram(new Pipelines(device), manifest, dtype, forced)
-    this.#uniforms = this.#uniformSlots(this.#program.mostDispatches)
+    this.#queue = new RunQueue(this.#program, mostTokens, (name) => this.#unit(name))
     this.#proof = new Proof({
       manifest,
       dtype,
       mostTokens,
       choice: this.#program.choice,
-      compute: (...work) => this.#compute(...work),
+      compute: (...work) => this.#queue.run(...work),
       logits: (rows, variants) => this.#logits(rows, variants),
       cache: (from, to) => this.#cache(from, to, 1),
     })
@@ -133,7 +119,7 @@ export class TailEngine {
     const size = rows * this.#program.resultStride(batch.pooling) * 4
     const runs = splitIntoRuns(batch.lengths, this.mostTokens)
     const spans = runs.map((run) => this.#span(batch, run))
-    const values = await this.#compute(spans, size, signal, (results, encoding, i) => {
+    const values = await this.#queue.run(spans, size, signal, (results, encoding, i) => {
       const run = runs[i]
       if (run === undefined) {
         return []
@@ -174,7 +160,7 @@ export class TailEngine {
     const host = {
       manifest,
       mostTokens: this.mostTokens,
-      compute: this.#compute.bind(this),
+      compute: this.#queue.run.bind(this.#queue),
       logits: (rows: number) => this.#logits(rows),
       closed: (closed: TailSession) => this.#sessions.delete(closed),
     }
@@ -202,9 +188,7 @@ export class TailEngine {
     }
     this.#units.clear()
     this.#logitsMemory.destroy()
-    this.#destroyWorkspace()
-    this.#results.destroy()
-    this.#uniforms.destroy()
+    this.#queue.destroy()
     this.device.destroy()
   }
 
@@ -217,131 +201,6 @@ export class TailEngine {
       input = { dtype: hidden.dtype, bytes }
     }
     return { lengths, input, from: cut, to: this.manifest.layers, final: true }
-  }
-
-  /**
-   * Takes its turn to submit the spans, then waits for the results.
-   *
-   * @param size bytes of the results
-   * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results
-   * @param moreDispatches that `finish` records beyond a pooling
-   */
-  async #compute(
-    spans: readonly RunSpan[],
-    size: number,
-    signal: AbortSignal,
-    finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => readonly CopiedRows[],
-    moreDispatches = 0,
-  ): Promise<Float32Array> {
-    const turn = this.#turn.then(async () => {
-      signal.throwIfAborted()
-      const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
-      const kernels: RunKernels[] = []
-      for (const span of spans) {
-        kernels.push(await this.#program.kernels(shapeOf(span)))
-      }
-      const buffers = await this.#results.take(size)
-      const errors = this.#validated(() => {
-        signal.throwIfAborted()
-        for (const [i, span] of spans.entries()) {
-          const encoders = this.#encode(
-            span,
-            kernels[i] as RunKernels,
-            workspace,
-            buffers.results,
-            (encoding) => finish(buffers.results, encoding, i),
-          )
-          if (i === spans.length - 1) {
-            encoders.at(-1)?.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
-          }
-          for (const encoder of encoders) {
-            this.device.queue.submit([encoder.finish()])
-          }
-        }
-      })
-      return { buffers, errors }
-    })
-    this.#turn = turn.catch(() => undefined)
-    const { buffers, errors } = await turn
-    const { readback } = buffers
-    const began = performance.now()
-    try {
-      const [error] = await Promise.all([errors, readback.mapAsync(GPUMapMode.READ, 0, size)])
-      if (error !== undefined) {
-        const code = error instanceof GPUOutOfMemoryError ? 'out_of_memory' : 'limit_exceeded'
-        throw new SplitComputeError(code, `The GPU refused the work: ${error.message}`)
-      }
-      signal.throwIfAborted()
-      // Behind others a batch has waited for them first.
-      this.#learnSpeed(spans, Math.max(began, this.#answered))
-      this.#answered = performance.now()
-      return new Float32Array(readback.getMappedRange(0, size).slice(0))
-    } catch (cause) {
-      if (cause instanceof SplitComputeError || signal.aborted) {
-        throw cause
-      }
-      throw new SplitComputeError('device_lost', 'The GPU was lost during the run.', { cause })
-    } finally {
-      if (readback.mapState === 'mapped') {
-        readback.unmap()
-      }
-      this.#results.give(buffers)
-    }
-  }
-
-  /** The first error of `work`: a dispatch that fails validation writes nothing, and zeros would pass as an answer. */
-  async #validated(work: () => void): Promise<GPUError | undefined> {
-    const { device } = this
-    device.pushErrorScope('validation')
-    device.pushErrorScope('out-of-memory')
-    let scopes: Promise<(GPUError | null)[]>
-    try {
-      work()
-    } finally {
-      scopes = Promise.all([device.popErrorScope(), device.popErrorScope()])
-    }
-    return (await scopes).find((error) => error !== null) ?? undefined
-  }
-
-  /** Writes a span's inputs, and records it: an encoder for each of its submits. */
-  #encode(
-    span: RunSpan,
-    kernels: RunKernels,
-    workspace: Workspace,
-    results: GPUBuffer,
-    finish: (encoding: RunEncoding) => readonly CopiedRows[],
-  ): GPUCommandEncoder[] {
-    const { device } = this
-    const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
-    const encoding = this.#program.encode(span, kernels, {
-      unit: (name) => this.#unit(name),
-      workspace,
-      uniforms: this.#uniforms,
-      sliceLayers: Math.max(1, Math.floor(SLICE_SECONDS / seconds)),
-    })
-    const copied = finish(encoding)
-    const encoders = encoding.recording.encode(device, this.#uniforms)
-    const rowBytes = this.#program.resultStride('none') * 4
-    for (const { from, rows, to } of copied) {
-      encoders
-        .at(-1)
-        ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
-    }
-    return encoders
-  }
-
-  /** Multiplications and additions of a span's matmuls. */
-  #operations(span: RunSpan): number {
-    const { hiddenSize: h, layer } = this.manifest
-    return 2 * tokensOf(span) * (span.to - span.from) * (4 * h * h + 2 * h * layer.mlp.innerSize)
-  }
-
-  #learnSpeed(spans: readonly RunSpan[], began: number): void {
-    const operations = spans.reduce((sum, span) => sum + this.#operations(span), 0)
-    if (operations > 0) {
-      const speed = operations / ((performance.now() - began) / 1_000 + 1e-6)
-      this.#speed = (this.#speed + speed) / 2
-    }
   }
 
   #split(values: Float32Array, batch: TailBatch): Float32Array[] {
@@ -395,62 +254,8 @@ export class TailEngine {
     return new LogitsEncoding(this.#program, kernels, {
       unit: () => this.#unit('lm_head'),
       workspace,
-      runWorkspace: () => this.#runWorkspace(),
-      uniforms: () => this.#uniforms,
+      runWorkspace: () => this.#queue.workspace,
+      uniforms: () => this.#queue.uniforms,
     })
   }
-
-  #runWorkspace(): Workspace {
-    if (this.#workspace === undefined) {
-      throw new SplitComputeError('device_lost', 'The engine was destroyed.')
-    }
-    return this.#workspace.buffers
-  }
-
-  #uniformSlots(dispatches: number): GPUBuffer {
-    return this.device.createBuffer({
-      label: 'uniforms',
-      size: uniformBytes(dispatches),
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    })
-  }
-
-  async #room(tokens: number, moreDispatches: number): Promise<Workspace> {
-    const dispatches = this.#program.mostDispatches + moreDispatches
-    if (this.#uniforms.size < uniformBytes(dispatches)) {
-      this.#uniforms.destroy()
-      this.#uniforms = this.#uniformSlots(dispatches)
-      this.#program.groups.clear()
-    }
-    if (this.#workspace === undefined || this.#workspace.tokens < tokens) {
-      this.#destroyWorkspace()
-      const room = workspaceTokens(tokens, this.mostTokens)
-      this.#workspace = { tokens: room, buffers: await allocateWorkspace(this.device, this.manifest, room) }
-      this.#program.groups.clear()
-    }
-    return this.#workspace.buffers
-  }
-
-  #destroyWorkspace(): void {
-    for (const buffer of Object.values(this.#workspace?.buffers ?? {})) {
-      buffer.destroy()
-    }
-    this.#workspace = undefined
-  }
-}
-
-function shapeOf(span: RunSpan): RunShape {
-  const { lengths, input, from, to, cached, forced } = span
-  return {
-    rows: tokensOf(span),
-    longest: Math.max(...lengths),
-    inputs: [input instanceof Int32Array ? 'tokens' : input.dtype],
-    layers: from < to,
-    cached: cached !== undefined,
-    ...(forced === undefined ? {} : { forced }),
-  }
-}
-
-function tokensOf({ lengths }: RunSpan): number {
-  return lengths.reduce((sum, length) => sum + length, 0)
 }

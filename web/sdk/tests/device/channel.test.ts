@@ -75,18 +75,37 @@ describe('a channel', () => {
     expect(seen).toMatchObject({ code: 'closed', message: 'Enough.' })
   })
 
-  it('shouldTellOfProgress', async () => {
-    const counts: number[] = []
+  it('shouldTellOfProgressThoughNoneFollows', async () => {
+    let finish = (_: number) => {}
+    const rest = new Promise<number>((resolve) => {
+      finish = resolve
+    })
+    const { page } = join({
+      send,
+      work: (_, { tell }) => {
+        tell(3)
+        return rest
+      },
+    })
+    const counted = new Promise<number>((resolve) => {
+      page.call('work', 1, { onCount: resolve }).catch(() => undefined)
+    })
+    expect(await counted).toBe(3)
+    finish(0)
+  })
+
+  it('shouldTellOfAllProgressBeforeTheAnswer', async () => {
+    let sum = 0
     const { page } = join({
       send,
       work: (argument, { tell }) => {
-        tell(1)
-        tell(-1)
+        tell(5)
+        tell(-2)
         return argument
       },
     })
-    await page.call('work', 1, { onCount: (count) => counts.push(count) })
-    expect(counts).toEqual([1, -1])
+    await page.call('work', 1, { onCount: (count) => (sum += count) })
+    expect(sum).toBe(3)
   })
 
   it('shouldMoveBuffersInsteadOfCopyingThem', async () => {
