@@ -136,12 +136,11 @@ function groups(cases: readonly Case[]) {
 async function measurePasses(passes: Passes, pace: Pace) {
   const failures = new Failures(passes.device)
   try {
-    await passes.alone()
-    await warmUp(passes)
-    const dispatches = await countDispatches(() => passes.queue(1))
-    const queued = await queuedMilliseconds((calls) => passes.queue(calls), pace)
-    await passes.alone()
-    const alone = await medianMilliseconds(() => passes.alone(), pace.repeats)
+    const dispatches = await warmUp(passes)
+    const { milliseconds: queued, calls } = await queuedMilliseconds((some) => passes.queue(some), pace)
+    // On a slow device a measurement is of one call alone.
+    const same = calls === 1 && passes.queuedLayers === passes.aloneLayers
+    const alone = same ? queued : await medianMilliseconds(() => passes.alone(), pace.repeats)
     failures.check()
     return {
       msPerLayer: queued / passes.queuedLayers,
@@ -157,13 +156,17 @@ async function measurePasses(passes: Passes, pace: Pace) {
 /**
  * Kernels are compiled, and graphs captured, within the first calls; the code that records them, JavaScript or WebAssembly, is compiled
  * in full only after many.
+ *
+ * @returns dispatches of a queued call
  */
-async function warmUp(passes: Passes): Promise<void> {
+async function warmUp(passes: Passes): Promise<number> {
   const end = performance.now() + WARM_UP_MILLISECONDS
-  await passes.queue(2)
+  await passes.alone()
+  const dispatches = await countDispatches(() => passes.queue(1))
   while (performance.now() < end) {
     await passes.queue(4)
   }
+  return dispatches
 }
 
 /** A dispatch that fails validation is fast and computes nothing: no such row may stand. */

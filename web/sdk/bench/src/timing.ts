@@ -14,7 +14,7 @@ export interface Pace {
 const MOST_CALLS = 512
 
 /**
- * Milliseconds of one call, when calls are queued and waited for once: the median of several measurements, each of as many calls as
+ * Milliseconds of one call, when calls are queued and waited for once: the median of several measurements, each of as many `calls` as
  * take about the pace's time.
  *
  * @param queue runs so many calls and waits once
@@ -22,20 +22,27 @@ const MOST_CALLS = 512
 export async function queuedMilliseconds(
   queue: (calls: number) => Promise<void>,
   { repeats, milliseconds }: Pace,
-): Promise<number> {
+): Promise<{ milliseconds: number; calls: number }> {
   let calls = 1
   let took = await elapsed(() => queue(calls))
   while (took < milliseconds / 4 && calls < MOST_CALLS) {
     calls = Math.min(MOST_CALLS, calls * 4)
     took = await elapsed(() => queue(calls))
   }
-  calls = Math.min(MOST_CALLS, Math.max(1, Math.round((calls * milliseconds) / took)))
-  return (await medianMilliseconds(() => queue(calls), repeats)) / calls
+  const wanted = Math.min(MOST_CALLS, Math.max(1, Math.round((calls * milliseconds) / took)))
+  // On a slow device the trial is long enough to be a measurement itself.
+  const first = wanted === calls ? [took] : []
+  const median = await medianMilliseconds(() => queue(wanted), repeats, first)
+  return { milliseconds: median / wanted, calls: wanted }
 }
 
-export async function medianMilliseconds(work: () => Promise<void>, repeats: number): Promise<number> {
-  const times: number[] = []
-  for (let i = 0; i < repeats; i++) {
+export async function medianMilliseconds(
+  work: () => Promise<void>,
+  repeats: number,
+  first: readonly number[] = [],
+): Promise<number> {
+  const times = [...first]
+  while (times.length < repeats) {
     times.push(await elapsed(work))
   }
   return times.sort((a, b) => a - b)[Math.floor(repeats / 2)] ?? Number.NaN

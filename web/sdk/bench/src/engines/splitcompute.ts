@@ -2,6 +2,7 @@ import type { Dtype, Manifest } from '../../../src/client/manifest'
 import type { TailBatch } from '../../../src/engine/batch'
 import { requestDevice } from '../../../src/engine/gpu'
 import { TailEngine } from '../../../src/engine/tail-engine'
+import { deviceTraits } from '../../../src/engine/variants'
 import { MOST_TOKENS } from '../../../src/engine/workspace'
 import type { Tensor } from '../../../src/shards/safetensors'
 import { ALIGNMENT, expectedTensors } from '../../../src/shards/unit-layout'
@@ -9,8 +10,9 @@ import { randomBytes, randomFloats, randomHalves } from '../random-data'
 import { DISTINCT_LAYERS, DTYPES, type LayerShape } from '../shapes'
 import type { Engine, Passes } from './engine'
 
-/** Layers that a queued call runs, the distinct ones in turn: the depth of GPT-2 XL. */
+/** Layers that a queued call runs, the distinct ones in turn: the depth of GPT-2 XL, where that is no matter of minutes. */
 const LAYERS_A_CALL = 48
+const SOFTWARE_LAYERS_A_CALL = DISTINCT_LAYERS
 
 /** Calls with a result of their own that wait at once; more would only take memory. */
 const FLIGHT = 64
@@ -20,8 +22,10 @@ export const splitcompute: Engine = {
   dtypes: DTYPES,
   lacks: () => undefined,
   load: async (shape, dtype) => {
-    const manifest = describeModel(shape, dtype)
-    const engine = new TailEngine(await requestDevice(), manifest, dtype, MOST_TOKENS)
+    const device = await requestDevice()
+    const layers = deviceTraits(device).software ? SOFTWARE_LAYERS_A_CALL : LAYERS_A_CALL
+    const manifest = describeModel(shape, dtype, layers)
+    const engine = new TailEngine(device, manifest, dtype, MOST_TOKENS)
     if (manifest.final !== undefined) {
       await attachRandom(engine, manifest, 'final', dtype, ['final'])
     }
@@ -68,11 +72,11 @@ function passes(engine: TailEngine, manifest: Manifest, tokens: number): Passes 
 }
 
 /** A model whose layer 0 is not there: each call enters behind it, with activations. */
-function describeModel(shape: LayerShape, dtype: Dtype): Manifest {
+function describeModel(shape: LayerShape, dtype: Dtype, layersACall: number): Manifest {
   const { family, hiddenSize, heads, innerSize } = shape
   const headSize = hiddenSize / heads
   const gpt2 = family === 'gpt2'
-  const layers = 1 + LAYERS_A_CALL
+  const layers = 1 + layersACall
   const epsilon = gpt2 ? 1e-5 : 1e-12
   return {
     model: shape.name,

@@ -53,12 +53,12 @@ export class DeviceFloor {
     const to = device.createBuffer({ size: bytes, usage: storage })
     const chain = await prepare(device, CHAIN_KERNEL, [counter], [1, 1, 1])
     const copy = await prepare(device, COPY_KERNEL, [from, to], [Math.min(8_192, bytes / 4_096), 1, 1])
-    const gap = (await queuedMilliseconds(repeated(device, chain, CHAIN), pace)) / CHAIN
-    const copied = await queuedMilliseconds(repeated(device, copy, 1), pace)
+    const { milliseconds: chained } = await queuedMilliseconds(repeated(device, chain, CHAIN), pace)
+    const { milliseconds: copied } = await queuedMilliseconds(repeated(device, copy, 1), pace)
     for (const buffer of [counter, from, to]) {
       buffer.destroy()
     }
-    return new DeviceFloor(device, pace, software, gap, (2 * bytes) / (copied / 1_000))
+    return new DeviceFloor(device, pace, software, chained / CHAIN, (2 * bytes) / (copied / 1_000))
   }
 
   /** Operations a second of the best f32 matmul `[tokens, hidden] x [hidden, inner]`. */
@@ -102,7 +102,8 @@ export class DeviceFloor {
     let fastest = Number.POSITIVE_INFINITY
     for (const [code, grid] of candidates) {
       const kernel = await prepare(device, code, buffers, grid)
-      fastest = Math.min(fastest, await queuedMilliseconds(repeated(device, kernel, 1), this.pace))
+      const { milliseconds } = await queuedMilliseconds(repeated(device, kernel, 1), this.pace)
+      fastest = Math.min(fastest, milliseconds)
     }
     for (const made of buffers) {
       made.destroy()
