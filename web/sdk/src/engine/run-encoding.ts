@@ -283,7 +283,7 @@ export class RunEncoding {
       splits = Math.ceil(this.#mostKeys / keys)
     }
     const strides = [rowStride(3 * this.#h), rowStride(this.#h)]
-    const constants = [headSize, this.#h, ...strides, f32Bits(scale), 0, splits, keys]
+    const constants = [headSize, this.#h, ...strides, f32Bits(scale), splits, keys]
     const cache = span.cached === undefined ? [] : [span.cached.layer(k)]
     this.#add(
       `${span.cached?.key(k) ?? ''}attention`,

@@ -73,7 +73,7 @@ describe.each([{ kind: 'plain' }, { kind: 'tile', queries: 16, keys: 16, rows: 1
         }
         start += length
       }
-      const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 0, 1, 0]
+      const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 1, 0]
       const bound = [new Uint32Array(blocks), qkv, new Float32Array(TOKENS * HEAD_SIZE)]
       return dispatch(device, kernel, constants, [blocks.length / 8], bound, 3)
     }
@@ -110,7 +110,7 @@ describe.each<AttentionVariant>([
     const blocks = new Uint32Array(
       PASTS.flatMap((past, i) => [i, 1, 0, past + 1, past - i, past, i * CAPACITY, 0]),
     )
-    const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 0, split ? 2 : 1, 64]
+    const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), split ? 2 : 1, 64]
     const output = new Float32Array(3 * HEAD_SIZE)
     const partials = new Float32Array(3 * 2 * (HEAD_SIZE + 4))
     const bound = [blocks, qkv, output, cache]

@@ -5,8 +5,6 @@ struct Params {
   qkv_stride: u32,
   output_stride: u32,
   scale: f32,
-  // The row of `qkv` whose result is the first row of `output`.
-  first_row: u32,
   // Parts that the keys of a query are split into at most, and the keys of each.
   splits: u32,
   split_keys: u32,

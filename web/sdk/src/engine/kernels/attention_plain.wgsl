@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
       values[quad] = values[quad] * fade + share * value_four(block, key, column, quad);
     }
   }
-  let at = (row - params.first_row) * params.output_stride + column;
+  let at = row * params.output_stride + column;
   for (var d = 0u; d < params.head_size; d++) {
     output[at + d] = values[d / 4u][d % 4u] / sum;
   }

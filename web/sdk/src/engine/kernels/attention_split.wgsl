@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total += sums[i * QUADS + thread];
   }
   if (params.splits == 1u) {
-    let at = (block.first_query - params.first_row) * params.output_stride + column;
+    let at = block.first_query * params.output_stride + column;
     for (var e = 0u; e < 4u; e++) {
       if (thread * 4u + e < params.head_size) {
         output[at + thread * 4u + e] = total[e] / sum;

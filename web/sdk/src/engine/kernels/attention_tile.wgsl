@@ -139,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let query = team + r * TEAMS;
     if (query < block.queries) {
       let factor = select(1.0 / sums[r], 0.0, sums[r] == 0.0);
-      let at = (block.first_query + query - params.first_row) * params.output_stride + column;
+      let at = (block.first_query + query) * params.output_stride + column;
       for (var i = 0u; i < OWNED; i++) {
         let d = (lane + i * LANES) * 4u;
         for (var e = 0u; e < 4u; e++) {
