@@ -5,6 +5,9 @@ import { f32Bits, type Grid } from './recording'
 import { type MatmulVariant, sliceCount } from './variants'
 import { rowStride } from './workspace'
 
+/** Of one dimension of a grid, on every device. */
+const MOST_WORKGROUPS = 65_535
+
 export interface MatmulDispatch {
   /** As `linear.wgsl` has them. */
   readonly constants: readonly number[]
@@ -42,7 +45,9 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
   switch (matmul.kind) {
     case 'row': {
       const ofTeam = epsilon === undefined ? matmul.columns : matmul.normedColumns
-      grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam)), rows]
+      const workgroups = Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam))
+      const deep = Math.ceil(workgroups / MOST_WORKGROUPS)
+      grid = [Math.ceil(workgroups / deep), rows, deep]
       break
     }
     case 'plain':
