@@ -1,8 +1,9 @@
 import type { Dtype, Manifest } from '../client/manifest'
 import { storedColumns } from '../shards/unit-layout'
+import { sliceCount } from './partials'
 import type { Epilogue } from './pipelines'
 import { f32Bits, type Grid } from './recording'
-import { type MatmulVariant, sliceCount } from './variants'
+import type { MatmulVariant } from './variants'
 import { rowStride } from './workspace'
 
 /** Of one dimension of a grid, on every device. */
@@ -51,7 +52,10 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
       break
     }
     case 'plain':
-      grid = [Math.ceil(out / 64), matmul.rows === 1 ? rows : Math.ceil(rows / 16)]
+      grid = [
+        Math.ceil(out / (matmul.columns * matmul.across)),
+        Math.ceil(rows / (matmul.rows * matmul.down)),
+      ]
       break
     case 'tile': {
       const across = Math.ceil(out / matmul.tileColumns)

@@ -32,7 +32,18 @@ import weightsF16 from './kernels/weights_f16.wgsl'
 import weightsF32 from './kernels/weights_f32.wgsl'
 import weightsQ4 from './kernels/weights_q4.wgsl'
 import weightsQ8 from './kernels/weights_q8.wgsl'
-import { type AttentionVariant, MATMULS, type MatmulName, type MatmulVariant } from './variants'
+import { MOST_TOP, SORTED } from './logits-memory'
+import {
+  type AttentionVariant,
+  MATMULS,
+  type MatmulName,
+  type MatmulVariant,
+  PLAIN_HEADS,
+  SPLIT_TILE,
+} from './variants'
+
+/** Of `sum`, each with four columns. */
+export const SUM_THREADS = 64
 
 /** Bytes of one dispatch's constants; the alignment that WebGPU guarantees for dynamic offsets. */
 export const UNIFORM_SLOT = 256
@@ -134,14 +145,14 @@ export class Pipelines {
       case 'plain':
         return this.#kernel({
           ...source,
-          constants: shared,
+          constants: { ...shared, ACROSS: shape.across, DOWN: shape.down },
           parts: [...source.parts, shape.rows === 1 ? matmulPlainRow : matmulPlain],
         })
     }
   }
 
   sum(epilogue: Activation | 'none'): Promise<Kernel> {
-    const constants = { ACTIVATION: ACTIVATIONS[epilogue] }
+    const constants = { ACTIVATION: ACTIVATIONS[epilogue], THREADS: SUM_THREADS }
     return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, sum] })
   }
 
@@ -162,11 +173,14 @@ export class Pipelines {
       name: `attention ${kind}`,
       access: `rrw${cached ? 'w' : ''}${kind === 'split' ? 'w' : ''}`,
       constants: {
+        ...(kind === 'plain' ? { HEADS: PLAIN_HEADS } : {}),
         QUADS: quads,
         CACHED: cached,
         CAUSAL: mask === 'causal',
         ...(kind === 'tile' ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
-        ...(kind === 'split' ? { LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) } : {}),
+        ...(kind === 'split'
+          ? { THREADS: SPLIT_TILE, LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) }
+          : {}),
       },
       parts: [
         attentionParams,
@@ -189,7 +203,9 @@ export class Pipelines {
 
   /** @param raw whether it is given logits, not pairs of its own */
   top(raw: boolean): Promise<Kernel> {
-    return this.#kernel({ name: 'top', access: 'rw', constants: { RAW: raw }, parts: [top] })
+    // A thread of those that sort gives one of the highest.
+    const constants = { RAW: raw, SCORES: SORTED, THREADS: MOST_TOP }
+    return this.#kernel({ name: 'top', access: 'rw', constants, parts: [top] })
   }
 
   embedding(f16: boolean, types: boolean): Promise<Kernel> {

@@ -2,11 +2,12 @@ import type { Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
 import { type LayerLinear, layerLinears, type MatmulDispatch, matmulDispatch } from './matmul-dispatch'
-import type { Kernel } from './pipelines'
+import { splitKeys } from './partials'
+import { type Kernel, SUM_THREADS } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
-import { type AttentionVariant, type ForcedVariants, type MatmulVariant, splitKeys } from './variants'
+import { type AttentionVariant, type ForcedVariants, type MatmulVariant, PLAIN_HEADS } from './variants'
 import { rowStride, type Workspace } from './workspace'
 
 const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
@@ -296,7 +297,7 @@ export class RunEncoding {
         ...(kind === 'split' ? [workspace.partials] : []),
       ],
       constants,
-      [this.#blocks, kind === 'plain' ? Math.ceil(heads / 16) : heads, splits],
+      [this.#blocks, kind === 'plain' ? Math.ceil(heads / PLAIN_HEADS) : heads, splits],
     )
     if (splits > 1) {
       this.#add(
@@ -320,7 +321,7 @@ export class RunEncoding {
         this.kernels.get(`sum ${linear.epilogue}`),
         () => [workspace.partials, linear.unit.tensor(`${linear.name}.bias`), output],
         [this.#rows, linear.out, slices.count, stride],
-        [Math.ceil(stride / 64), this.#rows],
+        [Math.ceil(stride / SUM_THREADS), this.#rows],
       )
     }
   }

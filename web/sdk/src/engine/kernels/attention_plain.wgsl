@@ -1,6 +1,6 @@
 // For processors that emulate a GPU: a thread owns one token and one head, with a running softmax (Milakov and Gimelshein,
 // arXiv:1805.02867) over the keys; barriers would only cost there.
-@compute @workgroup_size(1, 16)
+@compute @workgroup_size(1, HEADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
   let block = blocks[group.x];
   let column = id.y * params.head_size;

@@ -1,7 +1,7 @@
 // Attention of single tokens: one query, one head and one part of its keys a workgroup, so that a long context fills a GPU
 // (Flash-Decoding: Dao, Haziza, Massa, Sizov 2023). Of several parts, each leaves its peak, its sum and its unnormalised values for
 // `attention_combine` to join.
-const THREADS = 64u;
+
 // Of a tile, one a thread once their products are summed.
 const KEYS = THREADS;
 const TEAMS = THREADS / LANES;

@@ -12,9 +12,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let quad = group.x * 64u + lane;
+  let quad = group.x * THREADS + lane;
   if (quad >= params.stride) {
     return;
   }
