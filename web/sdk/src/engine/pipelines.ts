@@ -8,6 +8,8 @@ import attentionTile from './kernels/attention_tile.wgsl'
 import cacheAligned from './kernels/cache_aligned.wgsl'
 import cacheAny from './kernels/cache_any.wgsl'
 import embedding from './kernels/embedding.wgsl'
+import embeddingNormed from './kernels/embedding_normed.wgsl'
+import embeddingPlain from './kernels/embedding_plain.wgsl'
 import gather from './kernels/gather.wgsl'
 import headsAligned from './kernels/heads_aligned.wgsl'
 import headsAny from './kernels/heads_any.wgsl'
@@ -21,6 +23,7 @@ import matmulPlainRow from './kernels/matmul_plain_row.wgsl'
 import matmulRow from './kernels/matmul_row.wgsl'
 import matmulRowSubgroups from './kernels/matmul_row_subgroups.wgsl'
 import matmulTile from './kernels/matmul_tile.wgsl'
+import norm from './kernels/norm.wgsl'
 import pool from './kernels/pool.wgsl'
 import residualNorm from './kernels/residual_norm.wgsl'
 import slices from './kernels/slices.wgsl'
@@ -32,6 +35,7 @@ import weightsF16 from './kernels/weights_f16.wgsl'
 import weightsF32 from './kernels/weights_f32.wgsl'
 import weightsQ4 from './kernels/weights_q4.wgsl'
 import weightsQ8 from './kernels/weights_q8.wgsl'
+import within from './kernels/within.wgsl'
 import { MOST_TOP, SORTED } from './logits-memory'
 import {
   type AttentionVariant,
@@ -44,6 +48,9 @@ import {
 
 /** Of `sum`, each with four columns. */
 export const SUM_THREADS = 64
+
+/** Of a token. */
+const EMBEDDING_THREADS = 64
 
 /** Bytes of one dispatch's constants; the alignment that WebGPU guarantees for dynamic offsets. */
 export const UNIFORM_SLOT = 256
@@ -124,7 +131,7 @@ export class Pipelines {
           },
           parts: [
             ...source.parts,
-            ...(normed ? [total, inputNormed] : [inputRows]),
+            ...(normed ? [within, total, norm, inputNormed] : [inputRows]),
             shape.subgroups ? matmulRowSubgroups : matmulRow,
           ],
           subgroups: shape.subgroups,
@@ -153,13 +160,13 @@ export class Pipelines {
 
   sum(epilogue: Activation | 'none'): Promise<Kernel> {
     const constants = { ACTIVATION: ACTIVATIONS[epilogue], THREADS: SUM_THREADS }
-    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, sum] })
+    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, within, sum] })
   }
 
   /** @param threads of a row */
   residualNorm(post: boolean, threads: number): Promise<Kernel> {
     const constants = { POST: post, THREADS: threads }
-    const parts = [slices, total, residualNorm]
+    const parts = [slices, within, total, norm, residualNorm]
     return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts })
   }
 
@@ -208,9 +215,22 @@ export class Pipelines {
     return this.#kernel({ name: 'top', access: 'rw', constants, parts: [top] })
   }
 
-  embedding(f16: boolean, types: boolean): Promise<Kernel> {
-    const constants = { F16: f16, TYPES: types }
-    return this.#kernel({ name: 'embedding', access: 'rrrrw', constants, parts: [embedding] })
+  /** @param normThreads of a row, where a LayerNorm follows */
+  embedding(f16: boolean, types: boolean, normThreads?: number): Promise<Kernel> {
+    const constants = { F16: f16, TYPES: types, THREADS: normThreads ?? EMBEDDING_THREADS }
+    return normThreads === undefined
+      ? this.#kernel({
+          name: 'embedding',
+          access: 'rrrrw',
+          constants,
+          parts: [within, embedding, embeddingPlain],
+        })
+      : this.#kernel({
+          name: 'embedding normed',
+          access: 'rrrrwrr',
+          constants,
+          parts: [within, total, norm, embedding, embeddingNormed],
+        })
   }
 
   unpack(f16: boolean): Promise<Kernel> {

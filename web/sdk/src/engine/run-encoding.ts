@@ -222,18 +222,23 @@ export class RunEncoding {
     this.#device.queue.writeBuffer(workspace.ids, 0, ids)
     const unit = this.target.unit('embeddings')
     const positions = unit.tensor('positions')
+    const { norm } = embeddings
     const types = embeddings.types === undefined ? positions : unit.tensor('types')
     for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
       this.#add(
         `embeddings.${i}`,
         this.kernels.get('embedding'),
-        () => [workspace.ids, binding, positions, types, workspace.hidden],
-        [this.#h, firstRow, rows, rowStride(this.#h)],
+        () => [
+          workspace.ids,
+          binding,
+          positions,
+          types,
+          workspace.hidden,
+          ...(norm === undefined ? [] : [unit.tensor('norm.weight'), unit.tensor('norm.bias')]),
+        ],
+        [this.#h, firstRow, rows, rowStride(this.#h) / 4, f32Bits(norm?.epsilon ?? 0)],
         [this.#rows],
       )
-    }
-    if (embeddings.norm !== undefined) {
-      this.#norm('embeddings', 'norm', embeddings.norm.epsilon)
     }
   }
 

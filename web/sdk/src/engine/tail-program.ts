@@ -94,9 +94,10 @@ export class TailProgram {
           ]
     }
     const f16 = shardDtype('embeddings', dtype) === 'f16'
+    const normThreads = embeddings.norm === undefined ? undefined : selected.norm
     const input = (kind: RunInput) =>
       kind === 'tokens'
-        ? add('embedding', pipelines.embedding(f16, embeddings.types !== undefined))
+        ? add('embedding', pipelines.embedding(f16, embeddings.types !== undefined, normThreads))
         : add(`unpack ${kind}`, pipelines.unpack(kind === 'f16'))
     const ofLayers = () => [
       add('attention', pipelines.attention(attentionVariant, attention.headSize, attention.mask, cached)),

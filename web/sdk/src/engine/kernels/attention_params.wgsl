@@ -23,6 +23,10 @@ struct Block {
   unused: u32,
 }
 
+// Parts of a row of `qkv`; the query is the first.
+const KEY = 1u;
+const VALUE = 2u;
+
 // Finite, so that a difference of two masked scores is zero and not NaN.
 const MASKED: f32 = -1e30;
 

@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var key = block.first_key; key < block.end_key; key++) {
     var dots = vec4<f32>();
     for (var quad = 0u; quad < QUADS; quad++) {
-      dots += four(row, column, quad) * key_four(block, key, column, quad);
+      dots += four(row, column, quad) * key_four(block, key, KEY, column, quad);
     }
     let score = dot(dots, vec4<f32>(params.scale));
     let next_peak = max(peak, score);
@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
     peak = next_peak;
     sum = sum * fade + share;
     for (var quad = 0u; quad < QUADS; quad++) {
-      values[quad] = values[quad] * fade + share * value_four(block, key, column, quad);
+      values[quad] = values[quad] * fade + share * key_four(block, key, VALUE, column, quad);
     }
   }
   let at = row * params.output_stride + column;

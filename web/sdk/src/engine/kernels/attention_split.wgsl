@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var dots = vec4<f32>();
       if (tile + key < end) {
         for (var quad = lane; quad < QUADS; quad += LANES) {
-          dots = fma(query[quad], key_four(block, tile + key, column, quad), dots);
+          dots = fma(query[quad], key_four(block, tile + key, KEY, column, quad), dots);
         }
       }
       products[key * PITCH + lane] = dot(dots, vec4<f32>(1.0));
@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     value *= fade;
     if (thread < GROUPS * QUADS) {
       for (var key = thread / QUADS; key < min(KEYS, end - tile); key += GROUPS) {
-        value += shares[key] * value_four(block, tile + key, column, thread % QUADS);
+        value += shares[key] * key_four(block, tile + key, VALUE, column, thread % QUADS);
       }
     }
   }

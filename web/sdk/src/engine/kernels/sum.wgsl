@@ -20,10 +20,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let at = group.y * params.stride + quad;
   let sum = sum_of_slices(at, params.rows * params.stride) + bias[quad];
-  // What pads a row stays zero.
-  output[at] = select(
-    vec4<f32>(),
-    vec4<f32>(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w)),
-    vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.columns),
-  );
+  let activated = vec4<f32>(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w));
+  output[at] = within(quad, params.columns, activated);
 }
