@@ -10,7 +10,8 @@ import type { UnitBuffers } from './unit-buffers'
 import { type AttentionVariant, type ForcedVariants, type MatmulVariant, PLAIN_HEADS } from './variants'
 import { rowStride, type Workspace } from './workspace'
 
-const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
+/** As `pool.wgsl` counts them. */
+export const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
 
 /** What one run computes: whole sequences through a range of layers. */
 export interface RunSpan {

@@ -78,7 +78,7 @@ export type MatmulName = keyof typeof MATMULS
 
 /**
  * Every shape of attention. Small tiles are for short sequences: they make more workgroups. The smallest is for heads whose others do not
- * fit the workgroup's memory: 16 KiB, the least that there may be, are enough for heads of up to 156.
+ * fit the workgroup's memory: 16 KiB, the least that there may be, are enough for heads of up to 164.
  */
 export const ATTENTIONS = {
   'tile-4': { kind: 'tile', queries: 4, keys: 32, rows: 1 },
