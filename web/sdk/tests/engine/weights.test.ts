@@ -22,7 +22,7 @@ describe.each(VARIANTS.flatMap((variant) => [[variant, 'q8'] as const, [variant,
     beforeAll(async () => {
       device = await openDevice()
       kernel = await new Pipelines(device).matmul({ variant, dtype, unaligned: false, epilogue: undefined })
-    })
+    }, 120_000)
 
     it.each(quantisedVectors(dtype))('shouldReadWhatTheSharderWrote, to the bit: $name', async (vector) => {
       const { rows: out, quants, scales, decoded } = vector
