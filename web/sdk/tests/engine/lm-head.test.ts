@@ -131,15 +131,6 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('lm_head with the matmul %s'
   })
 })
 
-describe('lm_head of a vocabulary of more rows than a grid has workgroups in a line', () => {
-  it('shouldAgreeWithTheReference', async () => {
-    const random = new Random(10)
-    const model = new RandomModel(outputs({ headSize: 4, vocabularySize: 140_000 }), 'f32', random)
-    const engine = await randomEngine(model, 'f32', { device, forced: { matmul: 'row' } })
-    await compare(engine, model, random, 1, 5)
-  })
-})
-
 describe('the choice among logits', () => {
   /** One row whose logits are these. */
   async function choose(values: readonly number[], k: number): Promise<TopTokens | undefined> {
