@@ -12,6 +12,7 @@ import { readUnitHeader } from '../../src/shards/unit-layout'
 import { describeAdapter } from './measure'
 import { installWebGpu } from './node-webgpu'
 import { UsageError } from './options'
+import { cosine, hits } from './retrieval'
 import { DTYPES } from './shapes'
 
 const HELP = `Compares embeddings of bookworm, all layers on this machine's WebGPU, with those of transformers in f32.
@@ -27,7 +28,6 @@ usage: npm run bench:accuracy -- [options]
 
 /** Tokens of one run: a GPU in software takes seconds for more. */
 const RUN_TOKENS = 512
-const NEIGHBOURS = 10
 
 interface Result {
   readonly dtype: Dtype
@@ -65,12 +65,14 @@ async function main(): Promise<void> {
     const text = await embed(engine, tokens('text'))
     const next = await embed(engine, tokens('next'))
     engine.destroy()
-    const cosines = [...text.map(cosineTo(oracle.text)), ...next.map(cosineTo(oracle.next))]
+    const to = (expected: readonly Float32Array[]) => (vector: Float32Array, i: number) =>
+      cosine(vector, expected[i] ?? [])
+    const cosines = [...text.map(to(oracle.text)), ...next.map(to(oracle.next))]
     const result = {
       dtype,
       meanCosine: cosines.reduce((sum, cosine) => sum + cosine, 0) / cosines.length,
       leastCosine: Math.min(...cosines),
-      hitAt10: hits(text, next),
+      hitAt10: hits(new Map(text.entries()), next) / text.length,
     }
     results.push(result)
     const numbers = [result.meanCosine, result.leastCosine, result.hitAt10].map((value) => value.toFixed(5))
@@ -174,25 +176,6 @@ async function embed(engine: TailEngine, sequences: readonly number[][]): Promis
     },
     new AbortController().signal,
   )
-}
-
-function cosineTo(expected: readonly Float32Array[]) {
-  return (vector: Float32Array, i: number): number => {
-    const other = expected[i] ?? new Float32Array(vector.length)
-    return dot(vector, other) / Math.sqrt(dot(vector, vector) * dot(other, other))
-  }
-}
-
-function hits(text: readonly Float32Array[], next: readonly Float32Array[]): number {
-  const found = text.filter((vector, i) => {
-    const own = dot(vector, next[i] ?? vector)
-    return next.filter((other) => dot(vector, other) > own).length < NEIGHBOURS
-  })
-  return found.length / text.length
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  return a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
 }
 
 try {

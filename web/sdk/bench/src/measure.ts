@@ -11,11 +11,11 @@ export interface Row {
   readonly shape: string
   readonly dtype: string
   readonly tokens: number
-  /** Milliseconds a layer, calls queued and waited for once. */
+  /** Milliseconds a layer, or of an output matrix; calls queued and waited for once. */
   readonly msPerLayer: number
   /** Milliseconds a layer of one call of four layers, awaited. */
   readonly msAlone: number
-  /** The floor as a fraction of `msPerLayer`: 1 is as fast as can be. */
+  /** The floor as a fraction of `msPerLayer`. */
   readonly ofFloor: number
   /** What the floor consists of. */
   readonly floorMs: number
@@ -82,11 +82,13 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
     rows,
     missing,
   })
-  for (const { shape, tokens } of cases) {
-    matmuls[`${shape.name} ${tokens}`] = rounded(await floor.operationsPerSecond(shape, tokens))
+  for (const wanted of cases) {
+    const { shape, tokens } = wanted
+    matmuls[`${shape.name} ${tokens}`] = rounded(await floor.operationsPerSecond(wanted))
   }
   for (const { shape, dtype, tokens } of groups(cases)) {
-    for (const engine of engines.filter(({ dtypes }) => dtypes.includes(dtype))) {
+    const able = engines.filter(({ dtypes, works }) => dtypes.includes(dtype) && works.includes(shape.work))
+    for (const engine of able) {
       let model: LoadedModel | undefined
       for (const count of tokens) {
         const head = { engine: engine.name, shape: shape.name, dtype, tokens: count }

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { type Case, DTYPES, SHAPES } from './shapes'
+import { type Case, DTYPES, SHAPES, STEP_SHAPES } from './shapes'
 import type { Pace } from './timing'
 
 /** What a person asked for that cannot be: told in one line, without a stack. */
@@ -18,9 +18,10 @@ export const HELP = `Measures milliseconds a layer of SplitCompute's engine and 
 usage: npm run bench -- [options]
 
   --adapter NAME    default, or swiftshader: the GPU in software that the tests run on
-  --shapes LIST     of ${SHAPES.map(({ name }) => name).join(', ')} (default: all)
+  --shapes LIST     of ${SHAPES.map(({ name }) => name).join(', ')} (default: these), and of
+                    ${STEP_SHAPES.map(({ name }) => name).join(', ')}
   --dtypes LIST     of ${DTYPES.join(', ')} (default: all)
-  --tokens LIST     tokens of the one sequence (default: 1,16,64,256,1024)
+  --tokens LIST     tokens of the one sequence, of the context to decode from, rows of lm-head (default: 1,16,64,256,1024)
   --cases LIST      instead of the three above, such as gpt2:1,gpt2:16,gpt2-xl:1
   --engines LIST    of splitcompute, onnxruntime-web, onnxruntime-web-gemm, jax-js, webgpu-torch (default: all)
   --repeats N       measurements of which the median counts (default: 5)
@@ -77,19 +78,20 @@ function parse(args: readonly string[]) {
 }
 
 function readCases(values: ReturnType<typeof parse>['values']): Case[] {
-  const names = SHAPES.map(({ name }) => name)
+  const shapes = [...SHAPES, ...STEP_SHAPES]
+  const names = shapes.map(({ name }) => name)
   const dtypes = list(values.dtypes, DTYPES, '--dtypes')
   if (values.cases !== undefined && (values.shapes ?? values.tokens) !== undefined) {
     throw new UsageError('--cases stands instead of --shapes and --tokens.')
   }
   const pairs =
     values.cases?.split(',') ??
-    list(values.shapes ?? names.join(), names, '--shapes').flatMap((name) =>
+    list(values.shapes ?? SHAPES.map(({ name }) => name).join(), names, '--shapes').flatMap((name) =>
       (values.tokens ?? '1,16,64,256,1024').split(',').map((tokens) => `${name}:${tokens}`),
     )
   return pairs.flatMap((pair) => {
     const [name = '', tokens = ''] = pair.split(':')
-    const shape = SHAPES.find((candidate) => candidate.name === name)
+    const shape = shapes.find((candidate) => candidate.name === name)
     if (shape === undefined) {
       throw new UsageError(`"${name}" is no shape: there are ${names.join(', ')}.`)
     }

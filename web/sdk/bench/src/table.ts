@@ -1,6 +1,6 @@
 import type { MissingRow, Row } from './measure'
 
-const WIDTHS = [22, 9, 6, 7, 12, 10, 9, 11] as const
+const WIDTHS = [22, 15, 6, 7, 12, 10, 9, 11] as const
 const HEADINGS = ['engine', 'shape', 'dtype', 'tokens', 'ms/layer', 'ms alone', 'of floor', 'dispatches']
 
 export function tableHeading(): string {

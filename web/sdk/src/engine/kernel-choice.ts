@@ -1,14 +1,17 @@
 import { SplitComputeError } from '../errors'
 import {
+  type AttentionVariant,
   attentions,
   type DeviceTraits,
   decodes,
-  describeAttention,
-  describeMatmul,
-  describeNorm,
   type ForcedVariants,
+  MATMULS,
+  type MatmulName,
+  type MatmulVariant,
   matmuls,
+  type NormLanes,
   normLanes,
+  SPLIT_TILE,
 } from './variants'
 
 /** A variant of every kernel that has several. */
@@ -137,4 +140,31 @@ export function variantName<R extends Role>(role: R, variant: Selection[R]): str
     norm: describeNorm,
   }
   return names[role](variant)
+}
+
+function describeMatmul(name: MatmulName): string {
+  const variant: MatmulVariant = MATMULS[name]
+  switch (variant.kind) {
+    case 'row':
+      return `${name}: ${variant.threads} threads, ${variant.lanes} a team for ${variant.columns} columns`
+    case 'tile':
+      return `${name}: ${variant.tileRows}x${variant.tileColumns} a workgroup, ${variant.rows}x${variant.columns} a thread, depth ${variant.depth}`
+    case 'plain':
+      return `${name}: ${variant.rows}x${variant.columns} a thread`
+  }
+}
+
+function describeAttention(variant: AttentionVariant): string {
+  switch (variant.kind) {
+    case 'plain':
+      return 'plain: a token a thread'
+    case 'split':
+      return `split: ${SPLIT_TILE} keys or a multiple a workgroup`
+    case 'tile':
+      return `${variant.queries} queries x ${variant.keys} keys`
+  }
+}
+
+function describeNorm(lanes: NormLanes): string {
+  return `${lanes} threads a row`
 }

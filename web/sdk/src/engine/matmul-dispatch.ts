@@ -1,8 +1,13 @@
-import type { Dtype } from '../client/manifest'
+import type { Dtype, Manifest } from '../client/manifest'
 import { storedColumns } from '../shards/unit-layout'
+import { sliceCount } from './partials'
+import type { Epilogue } from './pipelines'
 import { f32Bits, type Grid } from './recording'
-import { type MatmulVariant, sliceCount } from './variants'
+import type { MatmulVariant } from './variants'
 import { rowStride } from './workspace'
+
+/** Of one dimension of a grid, on every device. */
+const MOST_WORKGROUPS = 65_535
 
 export interface MatmulDispatch {
   /** As `linear.wgsl` has them. */
@@ -17,10 +22,10 @@ export interface MatmulShape {
   /** Of the inner dimension. */
   readonly columns: number
   readonly out: number
-  /** Floats from one row of the output to the next. */
-  readonly outputStride: number
+  /** Floats from one row of the output to the next: by default as the workspace has them. */
+  readonly outputStride?: number
   /** The output's column for the first of `out`. */
-  readonly firstColumn: number
+  readonly firstColumn?: number
   /** Most slices of the inner dimension. */
   readonly mostSlices: number
   /** Of the LayerNorm that the input passes first, where the matmul has one. */
@@ -29,7 +34,7 @@ export interface MatmulShape {
 
 /** What a matmul of this shape is dispatched with. */
 export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: MatmulShape): MatmulDispatch {
-  const { rows, columns, out, outputStride, firstColumn, mostSlices, epsilon } = shape
+  const { rows, columns, out, outputStride = rowStride(out), firstColumn = 0, mostSlices, epsilon } = shape
   const stored = storedColumns(columns, dtype)
   // A step is eight columns: two vec4s in f32, else one element of the binding. Unaligned f32 rows are addressed in words.
   const f32Stride = stored % 4 === 0 ? stored / 4 : stored
@@ -41,11 +46,16 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
   switch (matmul.kind) {
     case 'row': {
       const ofTeam = epsilon === undefined ? matmul.columns : matmul.normedColumns
-      grid = [Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam)), rows]
+      const workgroups = Math.ceil(out / ((matmul.threads / matmul.lanes) * ofTeam))
+      const deep = Math.ceil(workgroups / MOST_WORKGROUPS)
+      grid = [Math.ceil(workgroups / deep), rows, deep]
       break
     }
     case 'plain':
-      grid = [Math.ceil(out / 64), matmul.rows === 1 ? rows : Math.ceil(rows / 16)]
+      grid = [
+        Math.ceil(out / (matmul.columns * matmul.across)),
+        Math.ceil(rows / (matmul.rows * matmul.down)),
+      ]
       break
     case 'tile': {
       const across = Math.ceil(out / matmul.tileColumns)
@@ -61,4 +71,25 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
   const strides = [weightStride, rowStride(columns) / 4, outputStride]
   const norm = [columns, f32Bits(epsilon ?? 0)]
   return { constants: [rows, out, steps, ...strides, sliceSteps, firstColumn, ...norm], grid, slices }
+}
+
+/** A matmul of every layer. */
+export interface LayerLinear {
+  /** Of its tensors. */
+  readonly name: string
+  readonly out: number
+  readonly in: number
+  readonly epilogue: Epilogue
+  /** The LayerNorm that its input passes first where LayerNorms come first. */
+  readonly norm?: string
+}
+
+/** The matmuls of a layer. */
+export function layerLinears({ hiddenSize: h, layer: { mlp } }: Manifest) {
+  return {
+    qkv: { name: 'attention.qkv', out: 3 * h, in: h, epilogue: 'none', norm: 'attention.norm' },
+    out: { name: 'attention.out', out: h, in: h, epilogue: 'residual' },
+    up: { name: 'mlp.up', out: mlp.innerSize, in: h, epilogue: mlp.activation, norm: 'mlp.norm' },
+    down: { name: 'mlp.down', out: h, in: mlp.innerSize, epilogue: 'residual' },
+  } as const satisfies Record<string, LayerLinear>
 }

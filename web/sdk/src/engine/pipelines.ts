@@ -8,6 +8,8 @@ import attentionTile from './kernels/attention_tile.wgsl'
 import cacheAligned from './kernels/cache_aligned.wgsl'
 import cacheAny from './kernels/cache_any.wgsl'
 import embedding from './kernels/embedding.wgsl'
+import embeddingNormed from './kernels/embedding_normed.wgsl'
+import embeddingPlain from './kernels/embedding_plain.wgsl'
 import gather from './kernels/gather.wgsl'
 import headsAligned from './kernels/heads_aligned.wgsl'
 import headsAny from './kernels/heads_any.wgsl'
@@ -21,6 +23,7 @@ import matmulPlainRow from './kernels/matmul_plain_row.wgsl'
 import matmulRow from './kernels/matmul_row.wgsl'
 import matmulRowSubgroups from './kernels/matmul_row_subgroups.wgsl'
 import matmulTile from './kernels/matmul_tile.wgsl'
+import norm from './kernels/norm.wgsl'
 import pool from './kernels/pool.wgsl'
 import residualNorm from './kernels/residual_norm.wgsl'
 import slices from './kernels/slices.wgsl'
@@ -32,7 +35,22 @@ import weightsF16 from './kernels/weights_f16.wgsl'
 import weightsF32 from './kernels/weights_f32.wgsl'
 import weightsQ4 from './kernels/weights_q4.wgsl'
 import weightsQ8 from './kernels/weights_q8.wgsl'
-import { type AttentionVariant, MATMULS, type MatmulName, type MatmulVariant } from './variants'
+import within from './kernels/within.wgsl'
+import { MOST_TOP, SORTED } from './logits-memory'
+import {
+  type AttentionVariant,
+  MATMULS,
+  type MatmulName,
+  type MatmulVariant,
+  PLAIN_HEADS,
+  SPLIT_TILE,
+} from './variants'
+
+/** Of `sum`, each with four columns. */
+export const SUM_THREADS = 64
+
+/** Of a token. */
+const EMBEDDING_THREADS = 64
 
 /** Bytes of one dispatch's constants; the alignment that WebGPU guarantees for dynamic offsets. */
 export const UNIFORM_SLOT = 256
@@ -113,7 +131,7 @@ export class Pipelines {
           },
           parts: [
             ...source.parts,
-            ...(normed ? [total, inputNormed] : [inputRows]),
+            ...(normed ? [within, total, norm, inputNormed] : [inputRows]),
             shape.subgroups ? matmulRowSubgroups : matmulRow,
           ],
           subgroups: shape.subgroups,
@@ -134,21 +152,21 @@ export class Pipelines {
       case 'plain':
         return this.#kernel({
           ...source,
-          constants: shared,
+          constants: { ...shared, ACROSS: shape.across, DOWN: shape.down },
           parts: [...source.parts, shape.rows === 1 ? matmulPlainRow : matmulPlain],
         })
     }
   }
 
   sum(epilogue: Activation | 'none'): Promise<Kernel> {
-    const constants = { ACTIVATION: ACTIVATIONS[epilogue] }
-    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, sum] })
+    const constants = { ACTIVATION: ACTIVATIONS[epilogue], THREADS: SUM_THREADS }
+    return this.#kernel({ name: 'sum', access: 'rrw', constants, parts: [activation, slices, within, sum] })
   }
 
   /** @param threads of a row */
   residualNorm(post: boolean, threads: number): Promise<Kernel> {
     const constants = { POST: post, THREADS: threads }
-    const parts = [slices, total, residualNorm]
+    const parts = [slices, within, total, norm, residualNorm]
     return this.#kernel({ name: 'residual norm', access: 'rrrrww', constants, parts })
   }
 
@@ -162,11 +180,14 @@ export class Pipelines {
       name: `attention ${kind}`,
       access: `rrw${cached ? 'w' : ''}${kind === 'split' ? 'w' : ''}`,
       constants: {
+        ...(kind === 'plain' ? { HEADS: PLAIN_HEADS } : {}),
         QUADS: quads,
         CACHED: cached,
         CAUSAL: mask === 'causal',
         ...(kind === 'tile' ? { QUERIES: variant.queries, KEYS: variant.keys, ROWS: variant.rows } : {}),
-        ...(kind === 'split' ? { LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) } : {}),
+        ...(kind === 'split'
+          ? { THREADS: SPLIT_TILE, LANES: Math.min(8, 2 ** Math.floor(Math.log2(quads))) }
+          : {}),
       },
       parts: [
         attentionParams,
@@ -189,12 +210,27 @@ export class Pipelines {
 
   /** @param raw whether it is given logits, not pairs of its own */
   top(raw: boolean): Promise<Kernel> {
-    return this.#kernel({ name: 'top', access: 'rw', constants: { RAW: raw }, parts: [top] })
+    // A thread of those that sort gives one of the highest.
+    const constants = { RAW: raw, SCORES: SORTED, THREADS: MOST_TOP }
+    return this.#kernel({ name: 'top', access: 'rw', constants, parts: [top] })
   }
 
-  embedding(f16: boolean, types: boolean): Promise<Kernel> {
-    const constants = { F16: f16, TYPES: types }
-    return this.#kernel({ name: 'embedding', access: 'rrrrw', constants, parts: [embedding] })
+  /** @param normThreads of a row, where a LayerNorm follows */
+  embedding(f16: boolean, types: boolean, normThreads?: number): Promise<Kernel> {
+    const constants = { F16: f16, TYPES: types, THREADS: normThreads ?? EMBEDDING_THREADS }
+    return normThreads === undefined
+      ? this.#kernel({
+          name: 'embedding',
+          access: 'rrrrw',
+          constants,
+          parts: [within, embedding, embeddingPlain],
+        })
+      : this.#kernel({
+          name: 'embedding normed',
+          access: 'rrrrwrr',
+          constants,
+          parts: [within, total, norm, embedding, embeddingNormed],
+        })
   }
 
   unpack(f16: boolean): Promise<Kernel> {

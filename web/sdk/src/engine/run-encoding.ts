@@ -1,15 +1,17 @@
 import type { Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
-import { matmulDispatch } from './matmul-dispatch'
-import type { Epilogue, Kernel } from './pipelines'
+import { type LayerLinear, layerLinears, type MatmulDispatch, matmulDispatch } from './matmul-dispatch'
+import { splitKeys } from './partials'
+import { type Kernel, SUM_THREADS } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
-import { type AttentionVariant, type ForcedVariants, type MatmulVariant, splitKeys } from './variants'
+import { type AttentionVariant, type ForcedVariants, type MatmulVariant, PLAIN_HEADS } from './variants'
 import { rowStride, type Workspace } from './workspace'
 
-const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
+/** As `pool.wgsl` counts them. */
+export const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
 
 /** What one run computes: whole sequences through a range of layers. */
 export interface RunSpan {
@@ -26,6 +28,8 @@ export interface RunSpan {
   readonly cached?: CachedSequences
   /** Variants of kernels to take instead of those that the shape asks for. */
   readonly forced?: ForcedVariants
+  /** Slices of a matmul's inner dimension at most, where the shape shall not decide. */
+  readonly mostSlices?: number
 }
 
 export interface RunTarget {
@@ -39,6 +43,7 @@ export interface RunTarget {
 /** The kernels that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
+  readonly mostSlices: number
   /** Whether matmuls normalise what they read and add to the residual stream: a single row needs no dispatches of their own for that. */
   readonly fused: boolean
   readonly attentionVariant: AttentionVariant
@@ -46,15 +51,17 @@ export interface RunKernels {
   readonly get: (name: string) => Kernel
 }
 
-interface Linear {
+/** A matmul of one layer. */
+interface Linear extends LayerLinear {
   readonly unit: UnitBuffers
   /** What tells it apart from those of other units. */
   readonly key: string
-  readonly name: string
-  readonly out: number
-  readonly in: number
-  /** The LayerNorm that the input passes first, where that is the matmul's own. */
-  readonly norm?: string
+}
+
+/** Sums of a matmul, in `partials` slice after slice of its inner dimension. */
+interface Slices {
+  readonly linear: Linear
+  readonly count: number
 }
 
 /** One run on its way into a recording. */
@@ -101,48 +108,38 @@ export class RunEncoding {
       return
     }
     if (from < to) {
-      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon, undefined, 0)
-    } else if (this.#finalNorm) {
-      this.#finish(undefined, 0)
+      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon)
+    } else {
+      this.#finish()
     }
   }
 
   layer(k: number): void {
-    const { attention, mlp, norm } = this.program.manifest.layer
+    const { attention, norm } = this.program.manifest.layer
     const { workspace } = this.target
+    const { fused } = this.kernels
     const name = `layer.${k}`
     const unit = this.target.unit(name)
-    const linear = (weight: string, out: number, columns: number, normed?: string): Linear => {
-      const own = this.kernels.fused && normed !== undefined ? { norm: normed } : {}
-      return { unit, key: `${name}.${weight}`, name: weight, out, in: columns, ...own }
+    const of = (linear: LayerLinear): Linear => ({ ...linear, unit, key: `${name}.${linear.name}` })
+    const { qkv, out, up, down } = layerLinears(this.program.manifest)
+    const input = this.#post || fused ? workspace.hidden : workspace.normed
+    this.#linear(of(qkv), input, workspace.qkv)
+    this.#attend(k, attention.scales[k] ?? Number.NaN)
+    const afterOut = this.#project(of(out), workspace.attended, workspace.hidden)
+    if (!fused) {
+      this.#norm(name, this.#post ? 'attention.norm' : 'mlp.norm', norm.epsilon, afterOut)
     }
-    const h = this.#h
-    const qkv = linear('attention.qkv', 3 * h, h, 'attention.norm')
-    const out = linear('attention.out', h, h)
-    const up = linear('mlp.up', mlp.innerSize, h, 'mlp.norm')
-    const down = linear('mlp.down', h, mlp.innerSize)
-    const scale = attention.scales[k] ?? Number.NaN
-    if (this.kernels.fused) {
-      this.#linear(qkv, workspace.hidden, workspace.qkv, 'none')
-      this.#attend(k, scale)
-      this.#linear(out, workspace.attended, workspace.hidden, 'residual')
-      this.#linear(up, workspace.hidden, workspace.inner, mlp.activation)
-      this.#linear(down, workspace.inner, workspace.hidden, 'residual')
+    this.#linear(of(up), input, workspace.inner)
+    const afterDown = this.#project(of(down), workspace.inner, workspace.hidden)
+    if (fused) {
       return
     }
-    const input = this.#post ? workspace.hidden : workspace.normed
-    this.#linear(qkv, input, workspace.qkv, 'none')
-    this.#attend(k, scale)
-    const outSlices = this.#project(out, workspace.attended)
-    this.#norm(name, this.#post ? 'attention.norm' : 'mlp.norm', norm.epsilon, out, outSlices)
-    this.#linear(up, input, workspace.inner, mlp.activation)
-    const downSlices = this.#project(down, workspace.inner)
     if (this.#post) {
-      this.#norm(name, 'mlp.norm', norm.epsilon, down, downSlices)
+      this.#norm(name, 'mlp.norm', norm.epsilon, afterDown)
     } else if (k + 1 < this.span.to) {
-      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down, downSlices)
+      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, afterDown)
     } else {
-      this.#finish(down, downSlices)
+      this.#finish(afterDown)
     }
   }
 
@@ -152,7 +149,7 @@ export class RunEncoding {
     const { fused } = this.kernels
     const { from, to } = this.span
     if ((this.#post || (fused && from < to)) && this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
+      this.#norm('final', 'norm', final.norm.epsilon)
     }
   }
 
@@ -172,15 +169,14 @@ export class RunEncoding {
     return this.span.final && this.program.manifest.final !== undefined
   }
 
-  /** The end of a span of a model whose LayerNorms come first: the residual sum, and the final LayerNorm where it belongs. */
-  #finish(before: Linear | undefined, slices: number): void {
+  /** The end of a span of a model whose LayerNorms come first: the rest of the residual sum, and the final LayerNorm where it belongs. */
+  #finish(before?: Slices): void {
     const { final, layer } = this.program.manifest
-    const last = `layer.${this.span.to - 1}`
     if (this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, before, slices)
-    } else {
+      this.#norm('final', 'norm', final.norm.epsilon, before)
+    } else if (before !== undefined) {
       // The kernel that adds also normalises; nobody reads that here.
-      this.#norm(last, 'attention.norm', layer.norm.epsilon, before, slices)
+      this.#norm(`layer.${this.span.to - 1}`, 'attention.norm', layer.norm.epsilon, before)
     }
   }
 
@@ -227,18 +223,23 @@ export class RunEncoding {
     this.#device.queue.writeBuffer(workspace.ids, 0, ids)
     const unit = this.target.unit('embeddings')
     const positions = unit.tensor('positions')
+    const { norm } = embeddings
     const types = embeddings.types === undefined ? positions : unit.tensor('types')
     for (const [i, { binding, firstRow, rows }] of unit.pieces('tokens').entries()) {
       this.#add(
         `embeddings.${i}`,
         this.kernels.get('embedding'),
-        () => [workspace.ids, binding, positions, types, workspace.hidden],
-        [this.#h, firstRow, rows, rowStride(this.#h)],
+        () => [
+          workspace.ids,
+          binding,
+          positions,
+          types,
+          workspace.hidden,
+          ...(norm === undefined ? [] : [unit.tensor('norm.weight'), unit.tensor('norm.bias')]),
+        ],
+        [this.#h, firstRow, rows, rowStride(this.#h) / 4, f32Bits(norm?.epsilon ?? 0)],
         [this.#rows],
       )
-    }
-    if (embeddings.norm !== undefined) {
-      this.#norm('embeddings', 'norm', embeddings.norm.epsilon, undefined, 0)
     }
   }
 
@@ -258,20 +259,20 @@ export class RunEncoding {
     )
   }
 
-  /** hidden += slices + bias of what comes before, then the LayerNorm. */
-  #norm(unitName: string, name: string, epsilon: number, before: Linear | undefined, slices: number): void {
+  /** hidden += slices + bias of what comes before, where that is yet to be added; then the LayerNorm. */
+  #norm(unitName: string, name: string, epsilon: number, before?: Slices): void {
     const { workspace } = this.target
     const unit = this.target.unit(unitName)
     this.#add(
-      `${unitName}.${name} ${before?.key}`,
+      `${unitName}.${name} ${before?.linear.key}`,
       this.kernels.get('residual norm'),
       () => {
         const weight = unit.tensor(`${name}.weight`)
-        const bias = before?.unit.tensor(`${before.name}.bias`) ?? weight
+        const bias = before?.linear.unit.tensor(`${before.linear.name}.bias`) ?? weight
         const normBias = unit.tensor(`${name}.bias`)
         return [workspace.partials, bias, weight, normBias, workspace.hidden, workspace.normed]
       },
-      [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
+      [this.#rows, this.#h, before?.count ?? 0, rowStride(this.#h) / 4, f32Bits(epsilon)],
       [this.#rows],
     )
   }
@@ -289,7 +290,7 @@ export class RunEncoding {
       splits = Math.ceil(this.#mostKeys / keys)
     }
     const strides = [rowStride(3 * this.#h), rowStride(this.#h)]
-    const constants = [headSize, this.#h, ...strides, f32Bits(scale), 0, splits, keys]
+    const constants = [headSize, this.#h, ...strides, f32Bits(scale), splits, keys]
     const cache = span.cached === undefined ? [] : [span.cached.layer(k)]
     this.#add(
       `${span.cached?.key(k) ?? ''}attention`,
@@ -302,7 +303,7 @@ export class RunEncoding {
         ...(kind === 'split' ? [workspace.partials] : []),
       ],
       constants,
-      [this.#blocks, kind === 'plain' ? Math.ceil(heads / 16) : heads, splits],
+      [this.#blocks, kind === 'plain' ? Math.ceil(heads / PLAIN_HEADS) : heads, splits],
     )
     if (splits > 1) {
       this.#add(
@@ -315,42 +316,59 @@ export class RunEncoding {
     }
   }
 
-  /** output = epilogue(input x weight^T + bias) */
-  #linear(weights: Linear, input: GPUBuffer, output: GPUBuffer, epilogue: Epilogue): void {
+  /** output = epilogue(input x weight^T + bias), in a dispatch of its own behind the matmul where that leaves slices. */
+  #linear(linear: Linear, input: GPUBuffer, output: GPUBuffer): void {
     const { workspace } = this.target
-    if (this.kernels.matmul.kind !== 'tile' || epilogue === 'residual') {
-      this.#matmul(weights.key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
-      return
+    const slices = this.#project(linear, input, output)
+    if (slices !== undefined) {
+      const stride = rowStride(linear.out) / 4
+      this.#add(
+        `${linear.key} sum`,
+        this.kernels.get(`sum ${linear.epilogue}`),
+        () => [workspace.partials, linear.unit.tensor(`${linear.name}.bias`), output],
+        [this.#rows, linear.out, slices.count, stride],
+        [Math.ceil(stride / SUM_THREADS), this.#rows],
+      )
     }
-    const slices = this.#project(weights, input)
-    const stride = rowStride(weights.out) / 4
-    this.#add(
-      `${weights.key} sum`,
-      this.kernels.get(`sum ${epilogue}`),
-      () => [workspace.partials, weights.unit.tensor(`${weights.name}.bias`), output],
-      [this.#rows, weights.out, slices, stride],
-      [Math.ceil(stride / 64), this.#rows],
-    )
   }
 
-  /** @returns how many slices of sums lie in `partials` */
-  #project(weights: Linear, input: GPUBuffer): number {
-    const kernel = this.kernels.get(`linear ${weights.in} undefined`)
-    return this.#matmul(`${weights.key} slices`, kernel, weights, input, this.target.workspace.partials)
-  }
-
-  #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
-    const { unit, name, norm, in: columns, out } = weights
-    const { dtype } = this.program
-    const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, dtype, {
+  /**
+   * output = epilogue(input x weight^T + bias), or bare sums of several slices.
+   *
+   * @returns the slices, where the sums are yet to be added up
+   */
+  #project(linear: Linear, input: GPUBuffer, output: GPUBuffer): Slices | undefined {
+    const { in: columns, out, epilogue, key } = linear
+    const { matmul, mostSlices, fused } = this.kernels
+    const own = fused ? linear.norm : undefined
+    const dispatch = matmulDispatch(matmul, this.program.dtype, {
       rows: this.#rows,
       columns,
       out,
-      outputStride: rowStride(out),
-      firstColumn: 0,
-      mostSlices: Number.POSITIVE_INFINITY,
-      ...(norm === undefined ? {} : { epsilon: this.program.manifest.layer.norm.epsilon }),
+      mostSlices,
+      ...(own === undefined ? {} : { epsilon: this.program.manifest.layer.norm.epsilon }),
     })
+    if (dispatch.slices === 1) {
+      const kernel = this.kernels.get(`linear ${columns} ${epilogue}`)
+      this.#matmul(key, kernel, linear, own, dispatch, input, output)
+      return undefined
+    }
+    const kernel = this.kernels.get(`linear ${columns} slices`)
+    this.#matmul(`${key} slices`, kernel, linear, own, dispatch, input, this.target.workspace.partials)
+    return { linear, count: dispatch.slices }
+  }
+
+  /** @param norm the LayerNorm that the kernel computes of its input, where it does */
+  #matmul(
+    key: string,
+    kernel: Kernel,
+    { unit, name }: Linear,
+    norm: string | undefined,
+    { constants, grid }: MatmulDispatch,
+    input: GPUBuffer,
+    output: GPUBuffer,
+  ): void {
+    const { dtype } = this.program
     const bound = () => {
       const scales = dtype === 'q8' || dtype === 'q4' ? [unit.tensor(`${name}.weight.scales`)] : []
       const normed = norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)]
@@ -358,7 +376,6 @@ export class RunEncoding {
       return [input, weight, bias, output, ...scales, ...normed]
     }
     this.#add(key, kernel, bound, constants, grid)
-    return slices
   }
 
   #add(

@@ -24,8 +24,12 @@ export type MatmulVariant =
     }
   | {
       readonly kind: 'plain'
-      /** Of a thread, with four columns. */
+      /** Outputs of a thread. */
       readonly rows: 1 | 4
+      readonly columns: 4
+      /** Threads of a workgroup. */
+      readonly across: number
+      readonly down: number
     }
 
 export type TileShape = Extract<MatmulVariant, { kind: 'tile' }>
@@ -48,6 +52,14 @@ export type AttentionVariant =
       readonly keys?: number
     }
 
+type AttentionTile = Extract<AttentionVariant, { kind: 'tile' }>
+
+/** Heads of a workgroup of the plain attention, one a thread. */
+export const PLAIN_HEADS = 16
+
+/** Keys of a tile of the split attention, one a thread. */
+export const SPLIT_TILE = 64
+
 /**
  * Every shape of the matmul. Measured on an H100 at 1, 16, 64 and 256 rows of GPT-2 XL's layers among some fifty: each row here is
  * the best for its range within a few per cent, but for `tile-64`: it stands in for `tile-64-deep` within the default limits.
@@ -58,50 +70,24 @@ export const MATMULS = {
   'tile-16': { kind: 'tile', tileRows: 16, tileColumns: 64, rows: 2, columns: 4, depth: 32 },
   'tile-64-deep': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 32 },
   'tile-64': { kind: 'tile', tileRows: 64, tileColumns: 64, rows: 8, columns: 4, depth: 16 },
-  'plain-row': { kind: 'plain', rows: 1 },
-  plain: { kind: 'plain', rows: 4 },
+  'plain-row': { kind: 'plain', rows: 1, columns: 4, across: 16, down: 1 },
+  plain: { kind: 'plain', rows: 4, columns: 4, across: 16, down: 4 },
 } as const satisfies Record<string, MatmulVariant>
 
 export type MatmulName = keyof typeof MATMULS
 
 /**
- * Queries and keys of attention's tiles for sequences up to a length, the best first; the first that fits the device's workgroup memory is
- * taken. Small tiles for short sequences: they make more workgroups.
+ * Every shape of attention. Small tiles are for short sequences: they make more workgroups. The smallest is for heads whose others do not
+ * fit the workgroup's memory: 16 KiB, the least that there may be, are enough for heads of up to 164.
  */
-const ATTENTION_TILES = [
-  {
-    mostTokens: 8,
-    tiles: [
-      [4, 32],
-      [4, 16],
-      [4, 8],
-      [4, 4],
-    ],
-  },
-  {
-    mostTokens: 512,
-    tiles: [
-      [16, 32],
-      [16, 16],
-      [8, 16],
-      [8, 8],
-      [4, 8],
-      [4, 4],
-    ],
-  },
-  {
-    mostTokens: Number.POSITIVE_INFINITY,
-    tiles: [
-      [32, 32],
-      [16, 32],
-      [16, 16],
-      [8, 16],
-      [8, 8],
-      [4, 8],
-      [4, 4],
-    ],
-  },
-] as const
+export const ATTENTIONS = {
+  'tile-4': { kind: 'tile', queries: 4, keys: 32, rows: 1 },
+  'tile-16': { kind: 'tile', queries: 16, keys: 32, rows: 1 },
+  'tile-32': { kind: 'tile', queries: 32, keys: 32, rows: 2 },
+  'tile-8': { kind: 'tile', queries: 8, keys: 16, rows: 1 },
+  plain: { kind: 'plain' },
+  split: { kind: 'split' },
+} as const satisfies Record<string, AttentionVariant>
 
 /** What a run's shape is decided by. */
 export interface DeviceTraits {
@@ -156,20 +142,21 @@ export function matmuls(rows: number, traits: DeviceTraits): readonly MatmulName
 export function attentions(
   tokens: number,
   headSize: number,
-  traits: DeviceTraits,
+  { software, workgroupMemory }: DeviceTraits,
 ): readonly NonNullable<ForcedVariants['attention']>[] {
-  const shapes: readonly (readonly [number, number])[] =
-    ATTENTION_TILES.find(({ mostTokens }) => tokens <= mostTokens)?.tiles ?? []
-  const tiles = shapes
-    .filter((shape) => attentionMemory(...shape, headSize) <= traits.workgroupMemory)
-    .map(([queries, keys]) => ({ kind: 'tile', queries, keys, rows: queries === 32 ? 2 : 1 }) as const)
-  const plain = { kind: 'plain' } as const
-  return traits.software ? [plain, ...tiles.slice(-1)] : [...tiles, plain]
+  const { plain, 'tile-8': small } = ATTENTIONS
+  const large =
+    tokens <= 8
+      ? [ATTENTIONS['tile-4']]
+      : [...(tokens <= 512 ? [] : [ATTENTIONS['tile-32']]), ATTENTIONS['tile-16']]
+  const tiles = [...large, small].filter((tile) => attentionMemory(tile, headSize) <= workgroupMemory)
+  return software ? [plain, ...tiles.slice(-1)] : [...tiles, plain]
 }
 
 /** Attentions of single tokens on a cache, the best first. */
 export function decodes({ software }: DeviceTraits): readonly NonNullable<ForcedVariants['decode']>[] {
-  return software ? [{ kind: 'plain' }, { kind: 'split' }] : [{ kind: 'split' }, { kind: 'plain' }]
+  const { plain, split } = ATTENTIONS
+  return software ? [plain, split] : [split, plain]
 }
 
 /** Threads of a row in the LayerNorm, the best first. */
@@ -177,80 +164,11 @@ export function normLanes({ software }: DeviceTraits): readonly NormLanes[] {
   return software ? [16, 256] : [256, 16]
 }
 
-/** Keys of a tile of `attention_split`. */
-const SPLIT_TILE = 64
-
-/**
- * Keys of each part that the keys of single tokens are split into.
- *
- * @param bytes of the buffer for what the parts come to
- */
-export function splitKeys(
-  queries: number,
-  { heads, headSize }: { readonly heads: number; readonly headSize: number },
-  keys: number,
-  bytes: number,
-): number {
-  const tiles = Math.ceil(keys / SPLIT_TILE)
-  const wanted = Math.floor(WORKGROUPS / (queries * heads))
-  const room = Math.floor(bytes / (queries * heads * (Math.ceil(headSize / 4) + 1) * 16))
-  return Math.ceil(tiles / Math.max(1, Math.min(wanted, room))) * SPLIT_TILE
-}
-
-/**
- * Slices of the inner dimension. A large GPU holds more than a thousand workgroups at once; with few, it waits for memory more than
- * it computes.
- */
-export function sliceCount(workgroups: number, steps: number, { tileRows }: TileShape): number {
-  const wanted = Math.ceil(WORKGROUPS / workgroups)
-  const most = tileRows < 64 ? MOST_SLICES : MOST_SLICES / 2
-  return Math.max(1, Math.min(wanted, most, Math.floor(steps / FEWEST_STEPS)))
-}
-
-const WORKGROUPS = 1_200
-const MOST_SLICES = 16
-/** Of eight columns each. */
-const FEWEST_STEPS = 8
-
-/** Floats that the sums of all slices take at most, for `rows` rows of `stride` floats. */
-export function partialFloats(rows: number, stride: number): number {
-  const tiles = WORKGROUPS * MATMULS['tile-64'].tileRows * MATMULS['tile-64'].tileColumns
-  return rows * stride + Math.min((MOST_SLICES - 1) * rows * stride, tiles)
-}
-
 function matmulMemory({ tileRows, tileColumns, depth }: TileShape): number {
   return (tileRows + tileColumns) * (depth / 4 + 1) * 16
 }
 
-function attentionMemory(queries: number, keys: number, headSize: number): number {
+function attentionMemory({ queries, keys }: AttentionTile, headSize: number): number {
   const pitch = Math.ceil(headSize / 4) | 1
   return (queries + keys) * pitch * 16 + queries * ((keys / 4) | 1) * 16
-}
-
-/** A variant as `describe` shows it. */
-export function describeMatmul(name: MatmulName): string {
-  const variant: MatmulVariant = MATMULS[name]
-  switch (variant.kind) {
-    case 'row':
-      return `${name}: ${variant.threads} threads, ${variant.lanes} a team for ${variant.columns} columns`
-    case 'tile':
-      return `${name}: ${variant.tileRows}x${variant.tileColumns} a workgroup, ${variant.rows}x${variant.columns} a thread, depth ${variant.depth}`
-    case 'plain':
-      return `${name}: ${variant.rows}x4 a thread`
-  }
-}
-
-export function describeAttention(variant: AttentionVariant): string {
-  switch (variant.kind) {
-    case 'plain':
-      return 'plain: a token a thread'
-    case 'split':
-      return `split: ${SPLIT_TILE} keys or a multiple a workgroup`
-    case 'tile':
-      return `${variant.queries} queries x ${variant.keys} keys`
-  }
-}
-
-export function describeNorm(lanes: NormLanes): string {
-  return `${lanes} threads a row`
 }

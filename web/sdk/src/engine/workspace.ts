@@ -1,6 +1,6 @@
 import type { Manifest } from '../client/manifest'
 import { allocate } from './gpu'
-import { partialFloats } from './variants'
+import { partialFloats } from './partials'
 
 /** Most tokens of one run, unless a single sequence is longer. */
 export const MOST_TOKENS = 2_048

@@ -1,50 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { matmulDispatch } from '../../src/engine/matmul-dispatch'
-import { type Kernel, Pipelines, UNIFORM_SLOT } from '../../src/engine/pipelines'
-import { f32Bits, type Grid } from '../../src/engine/recording'
-import { type AttentionVariant, MATMULS, type MatmulName } from '../../src/engine/variants'
+import { Pipelines, SUM_THREADS } from '../../src/engine/pipelines'
+import { f32Bits } from '../../src/engine/recording'
+import { POOLING_KINDS } from '../../src/engine/run-encoding'
+import { ATTENTIONS, MATMULS, type MatmulName } from '../../src/engine/variants'
+import { type Bound, dispatch } from '../support/dispatch'
 import { Random } from '../support/random-model'
 import { destroyDevices, installWebGpu, openBestDevice, openDevice } from '../support/webgpu'
 
 const HEAD_SIZE = 12
 const POISONS = [Number.NaN, Number.POSITIVE_INFINITY]
-
-type Bound = Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>
-
-/** Dispatches a kernel once, and gives what is then in the binding `output`. */
-async function dispatch(
-  device: GPUDevice,
-  kernel: Kernel,
-  constants: readonly number[],
-  grid: Grid,
-  bound: readonly Bound[],
-  output: number,
-): Promise<Float32Array> {
-  const buffer = (data: Bound, usage: number) => {
-    const created = device.createBuffer({ size: Math.max(UNIFORM_SLOT, data.byteLength), usage })
-    device.queue.writeBuffer(created, 0, data)
-    return created
-  }
-  const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC
-  const uniforms = buffer(new Uint32Array(constants), GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST)
-  const buffers = [uniforms, ...bound.map((data) => buffer(data, storage))]
-  const bytes = bound[output - 1]?.byteLength ?? 0
-  const readback = buffer(new Float32Array(bytes / 4), GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST)
-  const entries = buffers.map((each, binding) => ({
-    binding,
-    resource: { buffer: each, ...(binding === 0 ? { size: UNIFORM_SLOT } : {}) },
-  }))
-  const encoder = device.createCommandEncoder()
-  const pass = encoder.beginComputePass()
-  pass.setPipeline(kernel.pipeline)
-  pass.setBindGroup(0, device.createBindGroup({ layout: kernel.layout, entries }), [0])
-  pass.dispatchWorkgroups(...grid)
-  pass.end()
-  encoder.copyBufferToBuffer(buffers[output] as GPUBuffer, 0, readback, 0, bytes)
-  device.queue.submit([encoder.finish()])
-  await readback.mapAsync(GPUMapMode.READ, 0, bytes)
-  return new Float32Array(readback.getMappedRange(0, bytes).slice(0))
-}
 
 /** Values without those from `begin` to `end`. */
 function around(values: Float32Array, begin: number, end: number): number[] {
@@ -54,8 +19,8 @@ function around(values: Float32Array, begin: number, end: number): number[] {
 beforeAll(installWebGpu)
 afterAll(destroyDevices)
 
-describe.each([{ kind: 'plain' }, { kind: 'tile', queries: 16, keys: 16, rows: 1 }] as const)(
-  'attention that is $kind',
+describe.each(Object.values(ATTENTIONS).filter((variant) => variant.kind !== 'split'))(
+  'attention by %o',
   (variant) => {
     const LENGTHS = [9, 5, 20]
     const TOKENS = 34
@@ -73,31 +38,26 @@ describe.each([{ kind: 'plain' }, { kind: 'tile', queries: 16, keys: 16, rows: 1
         }
         start += length
       }
-      const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 0, 1, 0]
+      const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 1, 0]
       const bound = [new Uint32Array(blocks), qkv, new Float32Array(TOKENS * HEAD_SIZE)]
       return dispatch(device, kernel, constants, [blocks.length / 8], bound, 3)
     }
 
-    it.each(POISONS)('shouldKeep %d within its sequence', async (poison) => {
+    it('shouldKeepNaNAndInfinityWithinTheirSequence', async () => {
       const device = await openDevice()
       const qkv = Float32Array.from(new Random(5).values(TOKENS * 3 * HEAD_SIZE, 1))
       const clean = await attend(device, qkv)
-      const poisoned = await attend(
-        device,
-        qkv.slice().fill(poison, POISONED * 3 * HEAD_SIZE, END * 3 * HEAD_SIZE),
-      )
       const [begin, end] = [POISONED * HEAD_SIZE, END * HEAD_SIZE]
-      expect(around(poisoned, begin, end)).toEqual(around(clean, begin, end))
-      expect(poisoned.subarray(begin, end).some(Number.isFinite)).toBe(false)
+      for (const poison of POISONS) {
+        const poisoned = await attend(device, qkv.slice().fill(poison, 3 * begin, 3 * end))
+        expect(around(poisoned, begin, end)).toEqual(around(clean, begin, end))
+        expect(poisoned.subarray(begin, end).some(Number.isFinite)).toBe(false)
+      }
     })
   },
 )
 
-describe.each<AttentionVariant>([
-  { kind: 'split' },
-  { kind: 'plain' },
-  { kind: 'tile', queries: 4, keys: 8, rows: 1 },
-])('attention on a cache that is $kind', (variant) => {
+describe.each(Object.values(ATTENTIONS))('attention on a cache by %o', (variant) => {
   const CAPACITY = 80
   const PASTS = [70, 79, 5]
   const ROW = 2 * HEAD_SIZE
@@ -110,7 +70,7 @@ describe.each<AttentionVariant>([
     const blocks = new Uint32Array(
       PASTS.flatMap((past, i) => [i, 1, 0, past + 1, past - i, past, i * CAPACITY, 0]),
     )
-    const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), 0, split ? 2 : 1, 64]
+    const constants = [HEAD_SIZE, HEAD_SIZE, 3 * HEAD_SIZE, HEAD_SIZE, f32Bits(0.3), split ? 2 : 1, 64]
     const output = new Float32Array(3 * HEAD_SIZE)
     const partials = new Float32Array(3 * 2 * (HEAD_SIZE + 4))
     const bound = [blocks, qkv, output, cache]
@@ -122,29 +82,31 @@ describe.each<AttentionVariant>([
     return dispatch(device, combine, constants, [3, 1], [blocks, Float32Array.from(parts), output], 3)
   }
 
-  it.each(POISONS)('shouldKeep %d within its sequence, and read nothing behind its end', async (poison) => {
+  it('shouldKeepNaNAndInfinityWithinTheirSequenceAndReadNothingBehindItsEnd', async () => {
     const device = await openDevice()
     const random = new Random(6)
     const qkv = Float32Array.from(random.values(3 * 3 * HEAD_SIZE, 1))
     const cache = Float32Array.from(random.values(3 * CAPACITY * ROW, 1))
     const clean = await attend(device, qkv, cache)
     expect(clean.every(Number.isFinite)).toBe(true)
-    const wrongQkv = qkv.slice().fill(poison, 3 * HEAD_SIZE, 6 * HEAD_SIZE)
-    const wrongCache = cache
-      .slice()
-      .fill(poison, CAPACITY * ROW, 2 * CAPACITY * ROW)
-      .fill(poison, 70 * ROW, CAPACITY * ROW)
-      .fill(poison, (2 * CAPACITY + 5) * ROW)
-    const poisoned = await attend(device, wrongQkv, wrongCache)
-    expect(around(poisoned, HEAD_SIZE, 2 * HEAD_SIZE)).toEqual(around(clean, HEAD_SIZE, 2 * HEAD_SIZE))
-    expect(poisoned.subarray(HEAD_SIZE, 2 * HEAD_SIZE).some(Number.isFinite)).toBe(false)
+    for (const poison of POISONS) {
+      const wrongQkv = qkv.slice().fill(poison, 3 * HEAD_SIZE, 6 * HEAD_SIZE)
+      const wrongCache = cache
+        .slice()
+        .fill(poison, CAPACITY * ROW, 2 * CAPACITY * ROW)
+        .fill(poison, 70 * ROW, CAPACITY * ROW)
+        .fill(poison, (2 * CAPACITY + 5) * ROW)
+      const poisoned = await attend(device, wrongQkv, wrongCache)
+      expect(around(poisoned, HEAD_SIZE, 2 * HEAD_SIZE)).toEqual(around(clean, HEAD_SIZE, 2 * HEAD_SIZE))
+      expect(poisoned.subarray(HEAD_SIZE, 2 * HEAD_SIZE).some(Number.isFinite)).toBe(false)
+    }
   })
 })
 
 describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (variant) => {
   const [ROWS, COLUMNS, OUT] = [5, 32, 40]
 
-  it.each(POISONS)('shouldKeep %d within its row', async (poison) => {
+  it('shouldKeepNaNAndInfinityWithinTheirRow', async () => {
     const device = /deep|subgroups/.test(variant) ? await openBestDevice() : await openDevice()
     const options = { variant, dtype: 'f32', unaligned: false, epilogue: undefined } as const
     const kernel = await new Pipelines(device).matmul(options)
@@ -153,7 +115,6 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (variant) =
       columns: COLUMNS,
       out: OUT,
       outputStride: OUT,
-      firstColumn: 0,
       mostSlices: 1,
     })
     const random = new Random(7)
@@ -164,10 +125,135 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (variant) =
       return dispatch(device, kernel, constants, grid, bound, 4)
     }
     const clean = await multiply(input)
-    const poisoned = await multiply(input.slice().fill(poison, 2 * COLUMNS, 3 * COLUMNS))
-    expect(around(poisoned, 2 * OUT, 3 * OUT)).toEqual(around(clean, 2 * OUT, 3 * OUT))
-    expect(poisoned.subarray(2 * OUT, 3 * OUT).some(Number.isFinite)).toBe(false)
+    for (const poison of POISONS) {
+      const poisoned = await multiply(input.slice().fill(poison, 2 * COLUMNS, 3 * COLUMNS))
+      expect(around(poisoned, 2 * OUT, 3 * OUT)).toEqual(around(clean, 2 * OUT, 3 * OUT))
+      expect(poisoned.subarray(2 * OUT, 3 * OUT).some(Number.isFinite)).toBe(false)
+    }
   })
+})
+
+describe.each(['row', 'row-subgroups'] as const)('the matmul %s of a normalised row', (variant) => {
+  const [COLUMNS, OUT] = [32, 40]
+
+  it.each(POISONS)('shouldShow %d of its row, and read no other', async (poison) => {
+    const device = variant === 'row-subgroups' ? await openBestDevice() : await openDevice()
+    const options = { variant, dtype: 'f32', unaligned: false, epilogue: 'residual', normed: true } as const
+    const kernel = await new Pipelines(device).matmul(options)
+    const shape = { rows: 1, columns: COLUMNS, out: OUT, outputStride: OUT, mostSlices: 1, epsilon: 1e-5 }
+    const { constants, grid } = matmulDispatch(MATMULS[variant], 'f32', shape)
+    const random = new Random(9)
+    const values = (count: number) => Float32Array.from(random.values(count, 1))
+    const [input, output] = [values(2 * COLUMNS), values(2 * OUT)]
+    const others = [values(OUT * COLUMNS), values(OUT)]
+    const norm = [values(COLUMNS), values(COLUMNS)]
+    const multiply = (given: Float32Array<ArrayBuffer>) =>
+      dispatch(device, kernel, constants, grid, [given, ...others, output, ...norm], 4)
+    const clean = await multiply(input)
+    expect(clean.every(Number.isFinite)).toBe(true)
+    expect(clean.subarray(OUT)).toEqual(output.subarray(OUT))
+    // What an earlier run left behind the row.
+    expect(await multiply(input.slice().fill(poison, COLUMNS))).toEqual(clean)
+    const poisoned = await multiply(input.slice().fill(poison, 3, 4))
+    expect(poisoned.subarray(0, OUT).some(Number.isFinite)).toBe(false)
+    expect(poisoned.subarray(OUT)).toEqual(output.subarray(OUT))
+  })
+})
+
+/** Rows of 10 columns, padded with zeros to 32 floats. */
+const PADDED = { rows: 5, columns: 10, stride: 32 }
+
+function paddedRows(random: Random, rows: number): Float32Array<ArrayBuffer> {
+  const { columns, stride } = PADDED
+  const values = random.values(rows * stride, 1)
+  return Float32Array.from(values, (value, i) => (i % stride < columns ? value : 0))
+}
+
+/** What a poisoned row 2 of `PADDED` makes of it, but for the padding; and that nothing else is touched. */
+function expectRow2Alone(poisoned: Float32Array, clean: Float32Array): void {
+  const { columns, stride } = PADDED
+  expect(clean.every(Number.isFinite)).toBe(true)
+  expect(around(poisoned, 2 * stride, 2 * stride + columns)).toEqual(
+    around(clean, 2 * stride, 2 * stride + columns),
+  )
+  expect(poisoned.subarray(2 * stride, 2 * stride + columns).some(Number.isFinite)).toBe(false)
+}
+
+describe.each([
+  [false, 16],
+  [false, 256],
+  [true, 16],
+  [true, 256],
+] as const)('the residual norm, post %s, by %d threads', (post, threads) => {
+  const { rows, columns, stride } = PADDED
+  const SLICES = 3
+
+  it.each(POISONS)('shouldKeep %d within its row', async (poison) => {
+    const device = await openDevice()
+    const kernel = await new Pipelines(device).residualNorm(post, threads)
+    const random = new Random(10)
+    const partials = paddedRows(random, SLICES * rows)
+    const hidden = paddedRows(random, rows)
+    const [bias, weight, normBias] = [1, 2, 3].map(() => paddedRows(random, 1))
+    const constants = [rows, columns, SLICES, stride / 4, f32Bits(1e-5)]
+    const add = (sums: Float32Array<ArrayBuffer>, to: Float32Array<ArrayBuffer>) => {
+      const bound = [sums, bias, weight, normBias, to, new Float32Array(rows * stride)] as Bound[]
+      return dispatch(device, kernel, constants, [rows], bound, post ? 5 : 6)
+    }
+    const clean = await add(partials, hidden)
+    // In one slice of one row, and in the residual stream.
+    const at = (rows + 2) * stride + 4
+    expectRow2Alone(await add(partials.slice().fill(poison, at, at + 1), hidden), clean)
+    expectRow2Alone(await add(partials, hidden.slice().fill(poison, 2 * stride, 2 * stride + 1)), clean)
+  })
+})
+
+describe('the sum of slices', () => {
+  const { rows, columns, stride } = PADDED
+  const SLICES = 6
+
+  it.each(POISONS)('shouldKeep %d within its row', async (poison) => {
+    const device = await openDevice()
+    const kernel = await new Pipelines(device).sum('gelu_tanh')
+    const random = new Random(11)
+    const partials = paddedRows(random, SLICES * rows)
+    const bias = paddedRows(random, 1)
+    const grid = [Math.ceil(stride / 4 / SUM_THREADS), rows] as const
+    const add = (sums: Float32Array<ArrayBuffer>) => {
+      const bound = [sums, bias, new Float32Array(rows * stride)]
+      return dispatch(device, kernel, [rows, columns, SLICES, stride / 4], grid, bound, 3)
+    }
+    const begin = (4 * rows + 2) * stride
+    const poisoned = await add(partials.slice().fill(poison, begin, begin + stride))
+    expectRow2Alone(poisoned, await add(partials))
+  })
+})
+
+describe.each([16, 256])('the pooling by %d threads', (threads) => {
+  const { columns, stride } = PADDED
+  const LENGTHS = [9, 3, 12]
+
+  it.each(['mean', 'last', 'cls'] as const)(
+    'shouldKeep NaN and infinity within their sequence: %s',
+    async (kind) => {
+      const device = await openDevice()
+      const kernel = await new Pipelines(device).pool(threads)
+      const rows = paddedRows(new Random(12), 24)
+      const sequences = new Uint32Array([0, 9, 9, 3, 12, 12])
+      const constants = [columns, stride / 4, 0, POOLING_KINDS[kind], 1]
+      const pool = (given: Float32Array<ArrayBuffer>) => {
+        const bound = [sequences, given, new Float32Array(LENGTHS.length * columns)]
+        return dispatch(device, kernel, constants, [LENGTHS.length], bound, 3)
+      }
+      const clean = await pool(rows)
+      expect(clean.every(Number.isFinite)).toBe(true)
+      for (const poison of POISONS) {
+        const poisoned = await pool(rows.slice().fill(poison, 9 * stride, 12 * stride))
+        expect(around(poisoned, columns, 2 * columns)).toEqual(around(clean, columns, 2 * columns))
+        expect(poisoned.subarray(columns, 2 * columns).every(Number.isFinite)).toBe(false)
+      }
+    },
+  )
 })
 
 describe('the choice among logits', () => {

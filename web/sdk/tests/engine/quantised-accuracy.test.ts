@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cosine, hits, type Vector } from '../../bench/src/retrieval'
 import { readTokenizer } from '../../src/tokenizer/tokenizer'
 import { loadedEngine } from '../support/engine'
 import { readManifest, tokenizerBytes } from '../support/store'
@@ -10,32 +11,10 @@ import { destroyDevices, installWebGpu } from '../support/webgpu'
 const fixtures = join(import.meta.dirname, '..', '..', '..', '..', 'fixtures', 'bookworm')
 /** Every twelfth pair of neighbouring passages, one of each book: 24 passages. */
 const STEP = process.env.SPLITCOMPUTE_PROVE ? 6 : 12
-const NEIGHBOURS = 10
 const never = new AbortController().signal
-
-function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let [product, left, right] = [0, 0, 0]
-  for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i] ?? Number.NaN, b[i] ?? Number.NaN]
-    product += x * y
-    left += x * x
-    right += y * y
-  }
-  return product / Math.sqrt(left * right)
-}
 
 beforeAll(installWebGpu)
 afterAll(destroyDevices)
-
-type Vector = ArrayLike<number>
-
-/** How many of the texts have their own continuation among the ten nearest. */
-function hits(texts: ReadonlyMap<number, Vector>, continuations: readonly Vector[]): number {
-  return [...texts].filter(([i, text]) => {
-    const own = cosine(text, continuations[i] ?? [])
-    return continuations.filter((other) => cosine(text, other) > own).length < NEIGHBOURS
-  }).length
-}
 
 describe('the embeddings of bookworm', () => {
   const manifest = readManifest('bookworm')

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TailEngine } from '../../src/engine/tail-engine'
-import type { ForcedVariants } from '../../src/engine/variants'
+import { ATTENTIONS, type ForcedVariants } from '../../src/engine/variants'
 import { activations, loadedEngine, randomEngine } from '../support/engine'
 import { Fixture } from '../support/fixtures'
 import { Random, RandomModel, type Shape } from '../support/random-model'
@@ -94,16 +94,16 @@ describe.each(['f32', 'f16', 'q8', 'q4'] as const)('a session of a random model 
 })
 
 describe.each<{ name: string; forced: ForcedVariants; headSize: number }>([
-  { name: 'split, heads of 64', forced: { decode: { kind: 'split' } }, headSize: 64 },
-  { name: 'split, heads of 10', forced: { decode: { kind: 'split' } }, headSize: 10 },
-  { name: 'split, heads of 201', forced: { decode: { kind: 'split' } }, headSize: 201 },
-  { name: 'split, heads of 4', forced: { decode: { kind: 'split' } }, headSize: 4 },
-  { name: 'plain', forced: { decode: { kind: 'plain' }, attention: { kind: 'plain' } }, headSize: 10 },
-  {
-    name: 'tiles',
-    forced: { decode: { kind: 'split' }, attention: { kind: 'tile', queries: 16, keys: 16, rows: 1 } },
-    headSize: 31,
-  },
+  { name: 'split, heads of 64', forced: { decode: ATTENTIONS.split }, headSize: 64 },
+  { name: 'split, heads of 10', forced: { decode: ATTENTIONS.split }, headSize: 10 },
+  { name: 'split, heads of 201', forced: { decode: ATTENTIONS.split }, headSize: 201 },
+  { name: 'split, heads of 4', forced: { decode: ATTENTIONS.split }, headSize: 4 },
+  { name: 'plain', forced: { decode: ATTENTIONS.plain, attention: ATTENTIONS.plain }, headSize: 10 },
+  ...Object.entries(ATTENTIONS).flatMap(([name, attention]) =>
+    attention.kind === 'tile'
+      ? [{ name, forced: { decode: ATTENTIONS.split, attention }, headSize: 31 }]
+      : [],
+  ),
 ])('attention on a cache: $name', ({ forced, headSize }) => {
   it('shouldAgreeWithTheReferenceWhenSequencesAreOfDifferentLengths', async () => {
     const random = new Random(headSize)

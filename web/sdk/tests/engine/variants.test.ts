@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Dtype } from '../../src/client/manifest'
-import { type ForcedVariants, MATMULS, type MatmulName } from '../../src/engine/variants'
+import { ATTENTIONS, type ForcedVariants, MATMULS, type MatmulName } from '../../src/engine/variants'
 import { randomEngine } from '../support/engine'
 import { Random, RandomModel, type Shape } from '../support/random-model'
 import { Reference } from '../support/reference'
@@ -12,7 +12,9 @@ const DTYPES = ['f32', 'f16', 'q8', 'q4'] as const
 /** Needs more than the default limits, or a feature. */
 const DEMANDING: readonly MatmulName[] = ['row-subgroups', 'tile-64-deep']
 
-/** Sizes that are multiples of no tile, and more than one slice of the inner dimension. */
+const TILES = (Object.keys(MATMULS) as MatmulName[]).filter((name) => MATMULS[name].kind === 'tile')
+
+/** Sizes that are multiples of no tile. */
 const SHAPE: Shape = {
   heads: 3,
   headSize: 31,
@@ -64,6 +66,15 @@ describe.each(Object.keys(MATMULS) as MatmulName[])('the matmul %s', (matmul) =>
   )
 })
 
+// The inner dimensions above are one slice each.
+describe.each(TILES)('the matmul %s in slices', (matmul) => {
+  it('shouldAgreeWithTheReference', async () => {
+    const device = DEMANDING.includes(matmul) ? await openBestDevice() : await openDevice()
+    const shape = { ...SHAPE, headSize: 47, innerSize: 140, layers: 1 }
+    await compare(shape, 'f16', device, { matmul }, [1, 66])
+  })
+})
+
 // One row's matmuls compute the LayerNorms and add to the residual stream.
 describe.each(['row-subgroups', 'row'] as const)('the matmul %s', (matmul) => {
   it.each(DTYPES)('shouldAgreeWithTheReferenceForASingleTokenIn %s', async (dtype) => {
@@ -71,17 +82,30 @@ describe.each(['row-subgroups', 'row'] as const)('the matmul %s', (matmul) => {
   })
 })
 
-describe.each([
-  { queries: 32, keys: 32, rows: 2, headSize: 33, device: openBestDevice },
-  { queries: 16, keys: 16, rows: 1, headSize: 64, device: openDevice },
-  { queries: 4, keys: 32, rows: 1, headSize: 10, device: openDevice },
-])('attention of $queries queries by $keys keys', ({ queries, keys, rows, headSize, device }) => {
+// As large as the default limits allow.
+const HEAD_SIZES = {
+  'tile-4': 108,
+  'tile-16': 68,
+  'tile-32': 44,
+  'tile-8': 164,
+  plain: 31,
+} as const satisfies Record<Exclude<keyof typeof ATTENTIONS, 'split'>, number>
+
+describe.each(Object.keys(HEAD_SIZES) as (keyof typeof HEAD_SIZES)[])('the attention %s', (name) => {
   it.each(['causal', 'bidirectional'] as const)(
     'shouldAgreeWithTheReferenceWhereTheMaskIs %s',
     async (mask) => {
+      // The last four elements of a head are none or some.
+      const headSize = HEAD_SIZES[name] - (mask === 'causal' ? 3 : 0)
       const shape = { ...SHAPE, heads: 2, headSize, innerSize: 8, mask, layers: 1 }
-      const forced = { attention: { kind: 'tile', queries, keys, rows } } as const
-      await compare(shape, 'f32', await device(), forced, [33, 1, 70])
+      await compare(shape, 'f32', await openDevice(), { attention: ATTENTIONS[name] }, [33, 1, 70])
     },
   )
+})
+
+describe.each([16, 256] as const)('the LayerNorm by %d threads', (norm) => {
+  it.each(['pre', 'post'] as const)('shouldAgreeWithTheReferenceWhereItComes %s', async (order) => {
+    const shape = { ...SHAPE, order, embeddingNorm: order === 'post', types: 2 }
+    await compare(shape, 'f32', await openDevice(), { norm }, [1, 20])
+  })
 })

@@ -72,7 +72,7 @@ describe('a kernel that computes wrong', () => {
     [
       'norm',
       /^residual norm \w+ 16$/,
-      (code: string) => code.replace('/ count', '/ (count + 1.0)'),
+      (code: string) => code.replace('/ f32(columns)', '/ (f32(columns) + 1.0)'),
       '16 threads a row',
     ],
   ] as const)('shouldBeDroppedForAnother: %s', async (role, label, change, name) => {
@@ -127,7 +127,7 @@ describe('a kernel that computes wrong', () => {
     const described = engine.describe()
     expect(described['matmul, excluded']).toMatch(/^tile-16: [^;]*$/)
     expect(described['attention, excluded']).toBe('4 queries x 32 keys')
-    expect(described['attention, prefill, 1 to 8 tokens']).toBe('4 queries x 16 keys')
+    expect(described['attention, prefill, 1 to 8 tokens']).toBe('8 queries x 16 keys')
     expect(await runs(engine)).toBeLessThan(1e-4)
   }, 240_000)
 

@@ -1,27 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readActivations } from '../../src/client/activations'
 import { readSafetensorsHeader } from '../../src/shards/safetensors'
 import { halfToNumber } from '../support/half'
 import { dequantise } from '../support/quantise'
 import { widen } from '../support/tensors'
-
-// The same files that the Java tests read: what one side writes the other must read.
-function vectors<T>(path: string): T {
-  return JSON.parse(readFileSync(fileURLToPath(new URL(`../../../../${path}`, import.meta.url)), 'utf8')) as T
-}
-
-const WEIGHTS = 'weights/src/test/resources/vectors'
-
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.from(base64, 'base64'))
-}
-
-/** The float of eight hex digits. */
-function float(bits: string): number {
-  return new Float32Array(Uint32Array.of(Number.parseInt(bits, 16)).buffer)[0] ?? Number.NaN
-}
+import { decode, float, quantisedVectors, vectors, WEIGHTS } from '../support/vectors'
 
 function read(bytes: Uint8Array) {
   return readSafetensorsHeader(bytes, bytes.byteLength, 'invalid_shard', 'The vector')
@@ -86,26 +69,17 @@ describe('halves', () => {
 })
 
 describe.each(['q8', 'q4'] as const)('weights in %s', (dtype) => {
-  const { exact } = vectors<{
-    exact: {
-      name: string
-      rows: number
-      columns: number
-      quants: string
-      scales: string
-      decoded: string[]
-    }[]
-  }>(`${WEIGHTS}/${dtype}.json`)
-
-  it.each(exact)('shouldDecode $name', ({ rows, columns, quants, scales, decoded }) => {
-    const values = dequantise(decode(quants), new Uint16Array(decode(scales).buffer), dtype)
+  // The engine's own decoder is a kernel's: `engine/weights.test.ts`.
+  it.each(quantisedVectors(dtype))('shouldBeReadByTheReference: $name', (vector) => {
+    const { rows, quants, scales, decoded } = vector
+    const values = dequantise(quants, scales, dtype)
     const stored = values.length / rows
     const width = decoded.length / rows
-    expect(width).toBeGreaterThanOrEqual(columns)
-    for (const [i, bits] of decoded.entries()) {
+    expect(width).toBeGreaterThanOrEqual(vector.columns)
+    for (const [i, expected] of decoded.entries()) {
       const value = values[Math.floor(i / width) * stored + (i % width)]
       // Zero has two signs, and n * scale may give either.
-      expect((value ?? Number.NaN) + 0).toBe(float(bits) + 0)
+      expect((value ?? Number.NaN) + 0).toBe(expected + 0)
     }
   })
 })

@@ -2,9 +2,12 @@ import { halfToNumber, numberToHalf } from './half'
 
 const BLOCK = 32
 
-/** Rows in blocks of 32, each with the scale of its largest value: as `weights/FORMAT.md` lays them out, whatever the scale. */
+/**
+ * Rows in blocks of 32, as `weights/FORMAT.md` lays them out, each with a scale by its largest value. In q4 that is -8, and a scale has
+ * either sign: the sharder writes such blocks too.
+ */
 export function quantise(values: Float64Array, dtype: 'q8' | 'q4') {
-  const most = dtype === 'q8' ? 127 : 7
+  const [least, most] = dtype === 'q8' ? [-127, 127] : [-8, 7]
   const scales = new Uint16Array(values.length / BLOCK)
   const quants = dtype === 'q8' ? new Int8Array(values.length) : new Uint8Array(values.length / 2)
   const decoded = new Float64Array(values.length)
@@ -12,12 +15,12 @@ export function quantise(values: Float64Array, dtype: 'q8' | 'q4') {
     const begin = block * BLOCK
     const largest = values
       .subarray(begin, begin + BLOCK)
-      .reduce((max, value) => Math.max(max, Math.abs(value)), 0)
-    scales[block] = numberToHalf(largest / most)
+      .reduce((max, value) => (Math.abs(value) > Math.abs(max) ? value : max), 0)
+    scales[block] = numberToHalf(dtype === 'q8' ? Math.abs(largest) / most : largest / least)
     const scale = halfToNumber(scales[block] ?? 0)
     for (let column = 0; column < BLOCK; column++) {
       const value = values[begin + column] ?? Number.NaN
-      const n = scale === 0 ? 0 : Math.max(-most, Math.min(most, Math.round(value / scale)))
+      const n = scale === 0 ? 0 : Math.max(least, Math.min(most, Math.round(value / scale)))
       decoded[begin + column] = n * scale
       if (dtype === 'q8') {
         quants[begin + column] = n

@@ -1,9 +1,9 @@
 import type { Dtype } from '../../../src/client/manifest'
-import type { LayerShape } from '../shapes'
+import type { LayerShape, Work } from '../shapes'
 
 /** Layers of random weights on the GPU. */
 export interface LoadedModel {
-  /** Prepares passes of one sequence of so many tokens. */
+  /** Prepares passes of one sequence of so many tokens, or what else the shape's work counts. */
   enter(tokens: number): Promise<Passes>
   close(): Promise<void>
 }
@@ -25,6 +25,7 @@ export interface Passes {
 export interface Engine {
   readonly name: string
   readonly dtypes: readonly Dtype[]
+  readonly works: readonly Work[]
   /** Why this engine has no such rows, or undefined. */
   lacks(shape: LayerShape, dtype: Dtype, adapter: GPUAdapter): string | undefined
   load(shape: LayerShape, dtype: Dtype): Promise<LoadedModel>

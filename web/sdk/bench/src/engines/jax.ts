@@ -9,6 +9,7 @@ type Weights = Record<string, JaxArray>
 export const jax: Engine = {
   name: 'jax-js',
   dtypes: ['f32'],
+  works: ['layers'],
   lacks: () => undefined,
   load: async (shape) => {
     const library = await import('@jax-js/jax')

@@ -12,6 +12,7 @@ export function onnxruntimeWeb(wasm: () => Promise<ArrayBuffer | undefined>, lin
   return {
     name: linear === 'MatMul' ? 'onnxruntime-web' : 'onnxruntime-web-gemm',
     dtypes: linear === 'MatMul' ? ['f32', 'f16', 'q8', 'q4'] : ['f32', 'f16'],
+    works: ['layers'],
     lacks: (_, dtype, adapter) =>
       dtype === 'f16' && !adapter.features.has('shader-f16')
         ? 'onnxruntime has f16 only with shader-f16, which this adapter does not offer'

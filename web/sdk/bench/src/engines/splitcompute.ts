@@ -1,44 +1,39 @@
-import type { Dtype, Manifest } from '../../../src/client/manifest'
+import type { Manifest } from '../../../src/client/manifest'
 import type { TailBatch } from '../../../src/engine/batch'
 import { requestDevice } from '../../../src/engine/gpu'
 import { TailEngine } from '../../../src/engine/tail-engine'
-import { deviceTraits } from '../../../src/engine/variants'
 import { MOST_TOKENS } from '../../../src/engine/workspace'
-import type { Tensor } from '../../../src/shards/safetensors'
-import { ALIGNMENT, expectedTensors } from '../../../src/shards/unit-layout'
-import { randomBytes, randomFloats, randomHalves } from '../random-data'
-import { DISTINCT_LAYERS, DTYPES, type LayerShape } from '../shapes'
-import type { Engine, Passes } from './engine'
-
-/** Layers that a queued call runs, the distinct ones in turn: the depth of GPT-2 XL, where that is no matter of minutes. */
-const LAYERS_A_CALL = 48
-const SOFTWARE_LAYERS_A_CALL = DISTINCT_LAYERS
-
-/** Calls with a result of their own that wait at once; more would only take memory. */
-const FLIGHT = 64
+import { randomFloats } from '../random-data'
+import { DISTINCT_LAYERS, DTYPES } from '../shapes'
+import type { Engine, LoadedModel, Passes } from './engine'
+import { inFlight } from './flight'
+import { describeModel, layersACall, randomUnits } from './random-model'
+import { loadDecode } from './splitcompute-decode'
+import { loadLmHead } from './splitcompute-lm-head'
 
 export const splitcompute: Engine = {
   name: 'splitcompute',
   dtypes: DTYPES,
+  works: ['layers', 'decode', 'lm_head'],
   lacks: () => undefined,
   load: async (shape, dtype) => {
-    const device = await requestDevice()
-    const layers = deviceTraits(device).software ? SOFTWARE_LAYERS_A_CALL : LAYERS_A_CALL
-    const manifest = describeModel(shape, dtype, layers)
-    const engine = new TailEngine(device, manifest, dtype, MOST_TOKENS)
-    if (manifest.final !== undefined) {
-      await attachRandom(engine, manifest, 'final', dtype, ['final'])
-    }
-    const names = Array.from({ length: manifest.layers }, (_, i) => `layer.${i}`)
-    for (let k = 0; k < DISTINCT_LAYERS; k++) {
-      const cycled = names.filter((_, i) => i % DISTINCT_LAYERS === k)
-      await attachRandom(engine, manifest, 'layer.0', dtype, cycled)
-    }
-    return {
-      enter: async (tokens) => passes(engine, manifest, tokens),
-      close: async () => engine.destroy(),
-    }
+    const load = { layers: loadLayers, decode: loadDecode, lm_head: loadLmHead }
+    return load[shape.work](shape, dtype)
   },
+}
+
+const loadLayers: Engine['load'] = async (shape, dtype): Promise<LoadedModel> => {
+  const device = await requestDevice()
+  const manifest = describeModel(shape, dtype, layersACall(device))
+  const engine = new TailEngine(device, manifest, dtype, MOST_TOKENS)
+  const units = await randomUnits(engine.allocate.bind(engine), manifest, dtype)
+  for (const [name, buffers] of units) {
+    engine.attach(name, buffers)
+  }
+  return {
+    enter: async (tokens) => passes(engine, manifest, tokens),
+    close: async () => engine.destroy(),
+  }
 }
 
 function passes(engine: TailEngine, manifest: Manifest, tokens: number): Passes {
@@ -59,85 +54,10 @@ function passes(engine: TailEngine, manifest: Manifest, tokens: number): Passes 
     device: engine.device,
     queuedLayers: manifest.layers - 1,
     aloneLayers: DISTINCT_LAYERS,
-    queue: async (calls) => {
-      for (let left = calls; left > 0; left -= FLIGHT) {
-        await Promise.all(Array.from({ length: Math.min(left, FLIGHT) }, () => run(1)))
-      }
-    },
+    queue: (calls) => inFlight(calls, () => run(1)),
     alone: async () => {
       await run(manifest.layers - DISTINCT_LAYERS)
     },
     leave: async () => undefined,
   }
-}
-
-/** A model whose layer 0 is not there: each call enters behind it, with activations. */
-function describeModel(shape: LayerShape, dtype: Dtype, layersACall: number): Manifest {
-  const { family, hiddenSize, heads, innerSize } = shape
-  const headSize = hiddenSize / heads
-  const gpt2 = family === 'gpt2'
-  const layers = 1 + layersACall
-  const epsilon = gpt2 ? 1e-5 : 1e-12
-  return {
-    model: shape.name,
-    layers,
-    hiddenSize,
-    vocabularySize: 1,
-    maxTokens: MOST_TOKENS,
-    embeddings: { positions: MOST_TOKENS },
-    layer: {
-      norm: { order: gpt2 ? 'pre' : 'post', epsilon },
-      attention: {
-        heads,
-        headSize,
-        mask: gpt2 ? 'causal' : 'bidirectional',
-        scales: Array.from({ length: layers }, () => 1 / Math.sqrt(headSize)),
-      },
-      mlp: { innerSize, activation: gpt2 ? 'gelu_tanh' : 'gelu_erf' },
-    },
-    ...(gpt2 ? { final: { norm: { epsilon } } } : {}),
-    pooling: { kind: 'mean', normalize: true },
-    dtypes: [dtype],
-    units: new Map(),
-  }
-}
-
-/** Fills one unit with random weights and lets every one of `names` find it. */
-async function attachRandom(
-  engine: TailEngine,
-  manifest: Manifest,
-  unit: string,
-  dtype: Dtype,
-  names: readonly string[],
-): Promise<void> {
-  const tensors: Tensor[] = []
-  let offset = 0
-  for (const { name, dtype: stored, shape } of expectedTensors(manifest, unit, dtype)) {
-    const bytes = shape.reduce((product, size) => product * size, ELEMENT_BYTES[stored])
-    tensors.push({ name, dtype: stored, shape, offset, bytes })
-    offset += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
-  }
-  const buffers = await engine.allocate(unit, tensors, offset)
-  for (const tensor of tensors) {
-    buffers.write(tensor.offset, randomTensor(tensor, dtype))
-  }
-  for (const name of names) {
-    engine.attach(name, buffers)
-  }
-}
-
-const ELEMENT_BYTES = { F32: 4, F16: 2, I8: 1, U8: 1 } as const
-
-/** Values of a size at which activations neither vanish nor grow without bound. */
-function randomTensor({ name, dtype: stored, bytes }: Tensor, dtype: Dtype): Uint8Array<ArrayBuffer> {
-  if (stored === 'F32') {
-    const around = name.endsWith('norm.weight') ? 1 : 0
-    return new Uint8Array(randomFloats(bytes / 4, 0.05, around).buffer)
-  }
-  if (stored === 'F16') {
-    const scales = name.endsWith('.scales')
-    const exponent = scales ? (dtype === 'q4' ? -7 : -11) : -6
-    return new Uint8Array(randomHalves(bytes / 2, exponent, scales).buffer)
-  }
-  return randomBytes(bytes)
 }

@@ -15,6 +15,7 @@ type Tensor = torch.Tensor
 export const webgpuTorch: Engine = {
   name: 'webgpu-torch',
   dtypes: ['f32'],
+  works: ['layers'],
   lacks: (shape) => (shape.family === 'gpt2' ? undefined : 'the origin has GPT-2 alone'),
   load: async (shape) => {
     Object.assign(registry, KERNELS)

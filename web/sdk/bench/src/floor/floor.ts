@@ -1,6 +1,8 @@
 import { requestDevice } from '../../../src/engine/gpu'
-import { type Case, type LayerShape, layerBytes, layerOperations } from '../shapes'
-import { idle, type Pace, queuedMilliseconds } from '../timing'
+import { type Case, largestMatmul, layerBytes, layerOperations, type MatmulSize } from '../shapes'
+import { type Pace, queuedMilliseconds } from '../timing'
+import { prepare, repeated } from './dispatches'
+import { engineMatmuls } from './engine-matmuls'
 import {
   type Grid,
   plainGrid,
@@ -29,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var i = id.x; i < arrayLength(&x); i += groups.x * 256u) { y[i] = x[i]; }
 }`
 
-/** What a device can do at best, measured in the same run as the engines. */
+/** What a device does when it does one thing alone, measured in the same run as the engines. */
 export class DeviceFloor {
   readonly #matmuls = new Map<string, number>()
 
@@ -61,20 +63,25 @@ export class DeviceFloor {
     return new DeviceFloor(device, pace, software, chained / CHAIN, (2 * bytes) / (copied / 1_000))
   }
 
-  /** Operations a second of the best f32 matmul `[tokens, hidden] x [hidden, inner]`. */
-  async operationsPerSecond(shape: LayerShape, tokens: number): Promise<number> {
-    const key = `${shape.name} ${tokens}`
+  /** Operations a second of the best f32 matmul that is known here, at the case's largest matmul. */
+  async operationsPerSecond(wanted: Case): Promise<number> {
+    const size = largestMatmul(wanted)
+    const key = JSON.stringify(size)
     let best = this.#matmuls.get(key)
     if (best === undefined) {
-      best = await this.#bestMatmul(tokens, shape.hiddenSize, shape.innerSize)
+      best = await this.#bestMatmul(size)
       this.#matmuls.set(key, best)
     }
     return best
   }
 
-  /** Milliseconds in which no engine can run a layer with so many dispatches. */
+  /**
+   * Milliseconds of so many dispatches, each waiting for the one before, and of whichever takes longer, moving what a layer must move or
+   * computing what it must as fast as the best matmul. A yardstick, no bound: f32 at full width is none for narrower weights, a copy
+   * of memory none for what a cache holds, and small dispatches may overlap.
+   */
   async milliseconds(wanted: Case, dispatches: number): Promise<number> {
-    const speed = await this.operationsPerSecond(wanted.shape, wanted.tokens)
+    const speed = await this.operationsPerSecond(wanted)
     const moved = layerBytes(wanted) / this.bytesPerSecond
     const computed = layerOperations(wanted) / speed
     return dispatches * this.dispatchMilliseconds + 1_000 * Math.max(moved, computed)
@@ -84,70 +91,32 @@ export class DeviceFloor {
     this.device.destroy()
   }
 
-  async #bestMatmul(m: number, k: number, n: number): Promise<number> {
+  async #bestMatmul({ m, k, n }: MatmulSize): Promise<number> {
     const { device } = this
     const buffer = (floats: number) =>
       device.createBuffer({ size: floats * 4, usage: GPUBufferUsage.STORAGE })
     const most = Math.max(...TILINGS.map(({ slices }) => slices))
     const buffers = [buffer(m * k), buffer(k * n), buffer(most * m * n)]
-    const candidates: (readonly [string, Grid])[] = [[plainMatmul(m, k, n), plainGrid(m, n)]]
+    const codes: (readonly [string, Grid])[] = [[plainMatmul(m, k, n), plainGrid(m, n)]]
     if (m === 1) {
-      candidates.push([rowMatmul(k, n), rowGrid(n)])
+      codes.push([rowMatmul(k, n), rowGrid(n)])
     }
     if (!this.software && m > 1) {
-      candidates.push(
-        ...TILINGS.map((tiling) => [tiledMatmul(m, k, n, tiling), tiledGrid(m, n, tiling)] as const),
-      )
+      codes.push(...TILINGS.map((tiling) => [tiledMatmul(m, k, n, tiling), tiledGrid(m, n, tiling)] as const))
+    }
+    const own = await engineMatmuls(device, { m, k, n })
+    const candidates = [...own.matmuls]
+    for (const [code, grid] of codes) {
+      candidates.push(await prepare(device, code, buffers, grid))
     }
     let fastest = Number.POSITIVE_INFINITY
-    for (const [code, grid] of candidates) {
-      const kernel = await prepare(device, code, buffers, grid)
-      const { milliseconds } = await queuedMilliseconds(repeated(device, kernel, 1), this.pace)
+    for (const candidate of candidates) {
+      const { milliseconds } = await queuedMilliseconds(repeated(device, candidate, 1), this.pace)
       fastest = Math.min(fastest, milliseconds)
     }
-    for (const made of buffers) {
+    for (const made of [...buffers, ...own.buffers]) {
       made.destroy()
     }
     return (2 * m * k * n) / (fastest / 1_000)
-  }
-}
-
-interface Prepared {
-  readonly pipeline: GPUComputePipeline
-  readonly group: GPUBindGroup
-  readonly grid: Grid
-}
-
-async function prepare(
-  device: GPUDevice,
-  code: string,
-  buffers: readonly GPUBuffer[],
-  grid: Grid,
-): Promise<Prepared> {
-  const pipeline = await device.createComputePipelineAsync({
-    layout: 'auto',
-    compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
-  })
-  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }))
-  return {
-    pipeline,
-    group: device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
-    grid,
-  }
-}
-
-/** Calls of `dispatches` dispatches, all queued in one pass. */
-function repeated(device: GPUDevice, { pipeline, group, grid }: Prepared, dispatches: number) {
-  return async (calls: number): Promise<void> => {
-    const encoder = device.createCommandEncoder()
-    const pass = encoder.beginComputePass()
-    pass.setPipeline(pipeline)
-    pass.setBindGroup(0, group)
-    for (let i = 0; i < calls * dispatches; i++) {
-      pass.dispatchWorkgroups(...grid)
-    }
-    pass.end()
-    device.queue.submit([encoder.finish()])
-    await idle(device)
   }
 }

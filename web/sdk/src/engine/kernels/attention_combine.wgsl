@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sum = fma(part.y, fade, sum);
     value = fma(partials[at + quad], vec4<f32>(fade), value);
   }
-  let to = (block.first_query - params.first_row) * params.output_stride + group.y * params.head_size + quad * 4u;
+  let to = block.first_query * params.output_stride + group.y * params.head_size + quad * 4u;
   for (var e = 0u; e < 4u; e++) {
     if (quad * 4u + e < params.head_size) {
       output[to + e] = value[e] / sum;

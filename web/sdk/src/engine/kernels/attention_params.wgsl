@@ -5,8 +5,6 @@ struct Params {
   qkv_stride: u32,
   output_stride: u32,
   scale: f32,
-  // The row of `qkv` whose result is the first row of `output`.
-  first_row: u32,
   // Parts that the keys of a query are split into at most, and the keys of each.
   splits: u32,
   split_keys: u32,
@@ -24,6 +22,10 @@ struct Block {
   cache_row: u32,
   unused: u32,
 }
+
+// Parts of a row of `qkv`; the query is the first.
+const KEY = 1u;
+const VALUE = 2u;
 
 // Finite, so that a difference of two masked scores is zero and not NaN.
 const MASKED: f32 = -1e30;

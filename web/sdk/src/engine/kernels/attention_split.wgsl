@@ -1,7 +1,7 @@
 // Attention of single tokens: one query, one head and one part of its keys a workgroup, so that a long context fills a GPU
 // (Flash-Decoding: Dao, Haziza, Massa, Sizov 2023). Of several parts, each leaves its peak, its sum and its unnormalised values for
 // `attention_combine` to join.
-const THREADS = 64u;
+
 // Of a tile, one a thread once their products are summed.
 const KEYS = THREADS;
 const TEAMS = THREADS / LANES;
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var dots = vec4<f32>();
       if (tile + key < end) {
         for (var quad = lane; quad < QUADS; quad += LANES) {
-          dots = fma(query[quad], key_four(block, tile + key, column, quad), dots);
+          dots = fma(query[quad], key_four(block, tile + key, KEY, column, quad), dots);
         }
       }
       products[key * PITCH + lane] = dot(dots, vec4<f32>(1.0));
@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     value *= fade;
     if (thread < GROUPS * QUADS) {
       for (var key = thread / QUADS; key < min(KEYS, end - tile); key += GROUPS) {
-        value += shares[key] * value_four(block, tile + key, column, thread % QUADS);
+        value += shares[key] * key_four(block, tile + key, VALUE, column, thread % QUADS);
       }
     }
   }
@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total += sums[i * QUADS + thread];
   }
   if (params.splits == 1u) {
-    let at = (block.first_query - params.first_row) * params.output_stride + column;
+    let at = block.first_query * params.output_stride + column;
     for (var e = 0u; e < 4u; e++) {
       if (thread * 4u + e < params.head_size) {
         output[at + thread * 4u + e] = total[e] / sum;

@@ -15,23 +15,12 @@ var<workgroup> key_tile: array<vec4<f32>, KEYS * PITCH>;
 // Element e of lane l is key l + e * LANES.
 var<workgroup> scores: array<vec4<f32>, QUERIES * SCORE_PITCH>;
 
-fn load_keys(block: Block, thread: u32, first: u32, column: u32) {
+fn load(block: Block, thread: u32, first: u32, part: u32, column: u32) {
   for (var i = thread; i < KEYS * QUADS; i += THREADS) {
     let key = first + i / QUADS;
     var elements = vec4<f32>();
     if (key < block.end_key) {
-      elements = key_four(block, key, column, i % QUADS);
-    }
-    key_tile[i / QUADS * PITCH + i % QUADS] = elements;
-  }
-}
-
-fn load_values(block: Block, thread: u32, first: u32, column: u32) {
-  for (var i = thread; i < KEYS * QUADS; i += THREADS) {
-    let key = first + i / QUADS;
-    var elements = vec4<f32>();
-    if (key < block.end_key) {
-      elements = value_four(block, key, column, i % QUADS);
+      elements = key_four(block, key, part, column, i % QUADS);
     }
     key_tile[i / QUADS * PITCH + i % QUADS] = elements;
   }
@@ -62,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var values: array<vec4<f32>, ROWS * OWNED>;
   for (var first = block.first_key; first < block.end_key; first += KEYS) {
     workgroupBarrier();
-    load_keys(block, thread, first, column);
+    load(block, thread, first, KEY, column);
     workgroupBarrier();
     // Without a value of its own, a variable in a loop is zeroed once by some compilers, not each time around.
     var dots = array<vec4<f32>, ROWS * 4u>();
@@ -94,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       scores[query * SCORE_PITCH + lane] = own[r];
     }
     workgroupBarrier();
-    load_values(block, thread, first, column);
+    load(block, thread, first, VALUE, column);
     var tile_peaks: array<f32, ROWS>;
     for (var r = 0u; r < ROWS; r++) {
       var most = vec4<f32>(peaks[r]);
@@ -139,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let query = team + r * TEAMS;
     if (query < block.queries) {
       let factor = select(1.0 / sums[r], 0.0, sums[r] == 0.0);
-      let at = (block.first_query + query - params.first_row) * params.output_stride + column;
+      let at = (block.first_query + query) * params.output_stride + column;
       for (var i = 0u; i < OWNED; i++) {
         let d = (lane + i * LANES) * 4u;
         for (var e = 0u; e < 4u; e++) {

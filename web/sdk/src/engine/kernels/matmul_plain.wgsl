@@ -15,7 +15,7 @@ fn store_row(row: u32, column: u32, sums: vec4<f32>) {
   store(row, column + 3u, sums.w);
 }
 
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = id.x * 4u;
   let row = id.y * 4u;

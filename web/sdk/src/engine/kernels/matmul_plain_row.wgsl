@@ -1,5 +1,5 @@
 // For processors that emulate a GPU, and a few rows: a thread owns 4 columns of one row.
-@compute @workgroup_size(16)
+@compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = id.x * 4u;
   if (column >= params.columns) {

@@ -1,12 +1,17 @@
 // A few rows: LANES threads walk the inner dimension for COLUMNS outputs, and a workgroup has THREADS / LANES such teams. Neighbouring lanes
-// read neighbouring weights, and all of a team's reads are in flight together: this kernel is bound by memory alone.
+// read neighbouring weights, and all of a team's reads are in flight together: this kernel is bound by memory alone. Workgroups are
+// counted along x and z: a large vocabulary has more of them than one dimension of a grid may.
 var<workgroup> partial: array<f32, THREADS * COLUMNS>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
   let lane = thread % LANES;
   let team = thread / LANES;
-  let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
+  let column = ((group.z * groups.x + group.x) * (THREADS / LANES) + team) * COLUMNS;
   let last = params.columns - 1u;
   prepare(thread);
   var dots: array<f32, COLUMNS>;

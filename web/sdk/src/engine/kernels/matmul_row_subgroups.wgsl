@@ -4,13 +4,14 @@ var<workgroup> partial: array<f32, THREADS * COLUMNS>;
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_size) subgroup_size: u32,
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
   let lane = thread % LANES;
   let team = thread / LANES;
-  let column = (group.x * (THREADS / LANES) + team) * COLUMNS;
+  let column = ((group.z * groups.x + group.x) * (THREADS / LANES) + team) * COLUMNS;
   let last = params.columns - 1u;
   prepare(thread);
   var dots: array<f32, COLUMNS>;

@@ -1,6 +1,5 @@
 // hidden += sum of slices + bias, and its LayerNorm, row by row; a workgroup owns a row. Behind attention and MLP, and with no slices
 // the LayerNorm alone. With POST the LayerNorm is what `hidden` becomes; else `normed` is, for the next matmul to read.
-// Mean first, then the variance around it: the one-pass form cancels where the mean is large.
 struct Params {
   rows: u32,
   columns: u32,
@@ -21,24 +20,26 @@ struct Params {
 // Elements of a thread that it keeps in registers; it reads those of wider rows again.
 const KEPT = 2u;
 
-// What pads a row is zero, and no part of its statistics.
-fn within(quad: u32, value: vec4<f32>) -> vec4<f32> {
-  let column = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-  return select(vec4<f32>(), value, column < vec4<u32>(params.columns));
+var<private> kept: array<vec4<f32>, KEPT>;
+var<private> row: u32;
+
+fn own(i: u32, quad: u32) -> vec4<f32> {
+  if (i < KEPT) {
+    return kept[i];
+  }
+  return hidden[row + quad];
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let row = group.x * params.stride;
-  let count = f32(params.columns);
-  let one = vec4<f32>(1.0);
-  var kept: array<vec4<f32>, KEPT>;
+  row = group.x * params.stride;
   var sum = 0.0;
   for (var i = 0u; thread + i * THREADS < params.stride; i++) {
     let quad = thread + i * THREADS;
     var value = hidden[row + quad];
     if (params.slices > 0u) {
-      value = within(quad, value + bias[quad] + sum_of_slices(row + quad, params.rows * params.stride));
+      value += bias[quad] + sum_of_slices(row + quad, params.rows * params.stride);
+      value = within(quad, params.columns, value);
       if (!POST || i >= KEPT) {
         hidden[row + quad] = value;
       }
@@ -46,31 +47,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (i < KEPT) {
       kept[i] = value;
     }
-    sum += dot(value, one);
+    sum += dot(value, vec4<f32>(1.0));
   }
-  let mean = total(thread, sum) / count;
-  var square = 0.0;
+  find_statistics(thread, sum, params.columns, params.stride, params.epsilon);
   for (var i = 0u; thread + i * THREADS < params.stride; i++) {
     let quad = thread + i * THREADS;
-    var value = vec4<f32>();
-    if (i < KEPT) {
-      value = kept[i];
-    } else {
-      value = hidden[row + quad];
-    }
-    let distance = within(quad, value - mean);
-    square += dot(distance, distance);
-  }
-  let factor = 1.0 / sqrt(total(thread, square) / count + params.epsilon);
-  for (var i = 0u; thread + i * THREADS < params.stride; i++) {
-    let quad = thread + i * THREADS;
-    var value = vec4<f32>();
-    if (i < KEPT) {
-      value = kept[i];
-    } else {
-      value = hidden[row + quad];
-    }
-    let result = within(quad, (value - mean) * factor * weight[quad] + norm_bias[quad]);
+    let result = normalised(quad, params.columns, own(i, quad), weight[quad], norm_bias[quad]);
     if (POST) {
       hidden[row + quad] = result;
     } else {

@@ -12,18 +12,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let quad = group.x * 64u + lane;
+  let quad = group.x * THREADS + lane;
   if (quad >= params.stride) {
     return;
   }
   let at = group.y * params.stride + quad;
   let sum = sum_of_slices(at, params.rows * params.stride) + bias[quad];
-  // What pads a row stays zero.
-  output[at] = select(
-    vec4<f32>(),
-    vec4<f32>(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w)),
-    vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.columns),
-  );
+  let activated = vec4<f32>(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w));
+  output[at] = within(quad, params.columns, activated);
 }

@@ -1,4 +1,4 @@
-// The `k` highest of each run of 512 scores of a row, in order; of equal ones the lowest token id first. Applied to its own output
+// The `k` highest of each run of SCORES scores of a row, in order; of equal ones the lowest token id first. Applied to its own output
 // until one run is left. A bitonic sort (Batcher 1968): its steps are few, whatever `k` is.
 struct Params {
   // Scores of a row.
@@ -17,8 +17,6 @@ struct Params {
 // Pairs: the float, the token's id.
 @group(0) @binding(2) var<storage, read_write> output: array<vec2<u32>>;
 
-const SCORES = 512u;
-const THREADS = 64u;
 const SIGN = 0x80000000u;
 // The id of what fills up a run; below everything.
 const NOBODY = 0xffffffffu;
