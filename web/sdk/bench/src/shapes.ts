@@ -1,19 +1,46 @@
 import type { Dtype } from '../../src/client/manifest'
 
-/** What a layer of a model family consists of. */
+/** What a layer of a model consists of, and what there is around its layers. */
 export interface LayerShape {
   readonly name: string
   readonly family: 'gpt2' | 'bert'
   readonly hiddenSize: number
   readonly heads: number
   readonly innerSize: number
+  /** Layers of the whole model. */
+  readonly layers: number
+  readonly vocabularySize: number
+  readonly positions: number
 }
 
 export const SHAPES: readonly LayerShape[] = [
-  { name: 'gpt2-xl', family: 'gpt2', hiddenSize: 1600, heads: 25, innerSize: 6400 },
-  { name: 'gpt2', family: 'gpt2', hiddenSize: 768, heads: 12, innerSize: 3072 },
-  { name: 'minilm', family: 'bert', hiddenSize: 384, heads: 12, innerSize: 1536 },
+  gpt2('gpt2-xl', 1600, 25, 48),
+  gpt2('gpt2', 768, 12, 12),
+  {
+    name: 'minilm',
+    family: 'bert',
+    hiddenSize: 384,
+    heads: 12,
+    innerSize: 1536,
+    layers: 6,
+    vocabularySize: 30_522,
+    positions: 512,
+  },
 ]
+
+function gpt2(name: string, hiddenSize: number, heads: number, layers: number): LayerShape {
+  const innerSize = 4 * hiddenSize
+  return {
+    name,
+    family: 'gpt2',
+    hiddenSize,
+    heads,
+    innerSize,
+    layers,
+    vocabularySize: 50_257,
+    positions: 1_024,
+  }
+}
 
 export const DTYPES: readonly Dtype[] = ['f32', 'f16', 'q8', 'q4']
 
@@ -21,7 +48,10 @@ export const DTYPES: readonly Dtype[] = ['f32', 'f16', 'q8', 'q4']
 export interface Case {
   readonly shape: LayerShape
   readonly dtype: Dtype
+  /** Of the one sequence, or of each text. */
   readonly tokens: number
+  /** Texts that the whole model embeds at once; absent where one sequence runs through layers alone. */
+  readonly texts?: number
 }
 
 /** Layers with weights of their own, so that a pass over them does not fit the GPU's cache. */

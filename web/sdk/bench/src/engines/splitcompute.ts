@@ -5,8 +5,8 @@ import { TailEngine } from '../../../src/engine/tail-engine'
 import { deviceTraits } from '../../../src/engine/variants'
 import { MOST_TOKENS } from '../../../src/engine/workspace'
 import type { Tensor } from '../../../src/shards/safetensors'
-import { ALIGNMENT, expectedTensors } from '../../../src/shards/unit-layout'
-import { randomBytes, randomFloats, randomHalves } from '../random-data'
+import { ALIGNMENT, expectedTensors, shardDtype } from '../../../src/shards/unit-layout'
+import { randomBytes, randomFloats, randomHalves, randomTokens } from '../random-data'
 import { DISTINCT_LAYERS, DTYPES, type LayerShape } from '../shapes'
 import type { Engine, Passes } from './engine'
 
@@ -23,68 +23,102 @@ export const splitcompute: Engine = {
   lacks: () => undefined,
   load: async (shape, dtype) => {
     const device = await requestDevice()
-    const layers = deviceTraits(device).software ? SOFTWARE_LAYERS_A_CALL : LAYERS_A_CALL
+    // The first layer is not there: each call enters behind it, with activations.
+    const layers = 1 + (deviceTraits(device).software ? SOFTWARE_LAYERS_A_CALL : LAYERS_A_CALL)
     const manifest = describeModel(shape, dtype, layers)
-    const engine = new TailEngine(device, manifest, dtype, MOST_TOKENS)
-    if (manifest.final !== undefined) {
-      await attachRandom(engine, manifest, 'final', dtype, ['final'])
-    }
-    const names = Array.from({ length: manifest.layers }, (_, i) => `layer.${i}`)
-    for (let k = 0; k < DISTINCT_LAYERS; k++) {
-      const cycled = names.filter((_, i) => i % DISTINCT_LAYERS === k)
-      await attachRandom(engine, manifest, 'layer.0', dtype, cycled)
-    }
+    const engine = await randomEngine(device, manifest, dtype)
     return {
-      enter: async (tokens) => passes(engine, manifest, tokens),
+      enter: async (tokens) =>
+        passes(engine, {
+          queuedCut: 1,
+          aloneCut: layers - DISTINCT_LAYERS,
+          layers,
+          batch: {
+            tokens: new Int32Array(tokens),
+            lengths: Int32Array.of(tokens),
+            hidden: {
+              dtype: 'f32',
+              bytes: new Uint8Array(randomFloats(tokens * shape.hiddenSize, 1).buffer),
+            },
+          },
+        }),
+      close: async () => engine.destroy(),
+    }
+  },
+  loadModel: async (shape, dtype) => {
+    const { layers, vocabularySize } = shape
+    const manifest = describeModel(shape, dtype, layers)
+    const engine = await randomEngine(await requestDevice(), manifest, dtype)
+    await attachRandom(engine, manifest, 'embeddings', shardDtype('embeddings', dtype), ['embeddings'])
+    return {
+      enter: async (tokens, texts) =>
+        passes(engine, {
+          queuedCut: 0,
+          aloneCut: 0,
+          layers,
+          batch: {
+            tokens: randomTokens(texts * tokens, vocabularySize),
+            lengths: new Int32Array(texts).fill(tokens),
+          },
+        }),
       close: async () => engine.destroy(),
     }
   },
 }
 
-function passes(engine: TailEngine, manifest: Manifest, tokens: number): Passes {
-  const hidden = new Uint8Array(randomFloats(tokens * manifest.hiddenSize, 1).buffer)
+interface Calls {
+  /** Where a queued call enters, and one alone. */
+  readonly queuedCut: number
+  readonly aloneCut: number
+  readonly layers: number
+  readonly batch: Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>
+}
+
+function passes(engine: TailEngine, { queuedCut, aloneCut, layers, batch }: Calls): Passes {
   const { signal } = new AbortController()
-  const run = (cut: number) => {
-    const batch: TailBatch = {
-      cut,
-      tokens: new Int32Array(tokens),
-      lengths: Int32Array.of(tokens),
-      hidden: { dtype: 'f32', bytes: hidden },
-      pooling: 'mean',
-      normalize: true,
-    }
-    return engine.run(batch, signal)
-  }
+  const run = (cut: number) => engine.run({ ...batch, cut, pooling: 'mean', normalize: true }, signal)
   return {
     device: engine.device,
-    queuedLayers: manifest.layers - 1,
-    aloneLayers: DISTINCT_LAYERS,
+    queuedLayers: layers - queuedCut,
+    aloneLayers: layers - aloneCut,
     queue: async (calls) => {
       for (let left = calls; left > 0; left -= FLIGHT) {
-        await Promise.all(Array.from({ length: Math.min(left, FLIGHT) }, () => run(1)))
+        await Promise.all(Array.from({ length: Math.min(left, FLIGHT) }, () => run(queuedCut)))
       }
     },
     alone: async () => {
-      await run(manifest.layers - DISTINCT_LAYERS)
+      await run(aloneCut)
     },
     leave: async () => undefined,
   }
 }
 
-/** A model whose layer 0 is not there: each call enters behind it, with activations. */
-function describeModel(shape: LayerShape, dtype: Dtype, layersACall: number): Manifest {
-  const { family, hiddenSize, heads, innerSize } = shape
+/** An engine with all layers of random weights, the distinct ones in turn. */
+async function randomEngine(device: GPUDevice, manifest: Manifest, dtype: Dtype): Promise<TailEngine> {
+  const engine = new TailEngine(device, manifest, dtype, MOST_TOKENS)
+  if (manifest.final !== undefined) {
+    await attachRandom(engine, manifest, 'final', dtype, ['final'])
+  }
+  const names = Array.from({ length: manifest.layers }, (_, i) => `layer.${i}`)
+  for (let k = 0; k < DISTINCT_LAYERS; k++) {
+    const cycled = names.filter((_, i) => i % DISTINCT_LAYERS === k)
+    await attachRandom(engine, manifest, 'layer.0', dtype, cycled)
+  }
+  return engine
+}
+
+function describeModel(shape: LayerShape, dtype: Dtype, layers: number): Manifest {
+  const { family, hiddenSize, heads, innerSize, vocabularySize, positions } = shape
   const headSize = hiddenSize / heads
   const gpt2 = family === 'gpt2'
-  const layers = 1 + layersACall
   const epsilon = gpt2 ? 1e-5 : 1e-12
   return {
     model: shape.name,
     layers,
     hiddenSize,
-    vocabularySize: 1,
-    maxTokens: MOST_TOKENS,
-    embeddings: { positions: MOST_TOKENS },
+    vocabularySize,
+    maxTokens: positions,
+    embeddings: { positions, ...(gpt2 ? {} : { types: 2, norm: { epsilon } }) },
     layer: {
       norm: { order: gpt2 ? 'pre' : 'post', epsilon },
       attention: {
