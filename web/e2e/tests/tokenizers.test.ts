@@ -1,17 +1,15 @@
-import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { headTokens, post } from './head-tokens.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { oddStrings } from './odd-strings.ts'
+import { fixture, PROVE } from './proof.ts'
 import { tensorBytes } from './safetensors.ts'
 import { importInto } from './sdk-page.ts'
 
-const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
 const SEED = 1
 const STRINGS = PROVE ? 50_000 : 6_000
-const fixture = (name: string) => fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url))
 
 interface TokenizerPage {
   readTokenizer(json: Uint8Array): (text: string, most?: number) => number[]
@@ -74,11 +72,15 @@ describe('the tokenizer in the browser', () => {
     await read(model, manifest)
     const strings = [...new Set(oddStrings(STRINGS, SEED))]
     const ids = await inBrowser(strings)
-    // What has no token, or too many, is for the head to refuse.
-    const valid = strings.flatMap((text, i) => {
-      const own = ids[i] ?? []
-      return own.length > 0 && own.length <= manifest.maxTokens ? [{ text, ids: own }] : []
-    })
+    expect(ids).toHaveLength(strings.length)
+    const all = strings.map((text, i) => ({ text, ids: ids[i] ?? [] }))
+    const isValid = ({ ids: own }: { ids: number[] }) => own.length > 0 && own.length <= manifest.maxTokens
+    // What has no token here, or too many, has none or too many there.
+    for (const { text } of all.filter((one) => !isValid(one))) {
+      const response = await post(`${cloud.url}/v1/embed`, { model, input: [text], cut: 0 })
+      expect(await response.json(), JSON.stringify(text)).toMatchObject({ status: 400, field: 'input' })
+    }
+    const valid = all.filter(isValid)
     expect(valid.length).toBeGreaterThan(5_000)
     const heads = await headTokens(
       cloud.url,

@@ -1,8 +1,7 @@
-import type { Dtype } from '../../src/client/manifest'
 import { countDispatches } from './dispatch-count'
 import type { Engine, LoadedModel, Passes } from './engines/engine'
 import { DeviceFloor } from './floor/floor'
-import type { Case, LayerShape } from './shapes'
+import type { Case } from './shapes'
 import { medianMilliseconds, type Pace, queuedMilliseconds } from './timing'
 
 /** One measured row. */
@@ -22,11 +21,29 @@ export interface Row {
   readonly dispatchesPerLayer: number
 }
 
+/** One measured row of a whole model, from token ids to a vector a text. */
+export interface ModelRow {
+  readonly engine: string
+  readonly shape: string
+  readonly dtype: string
+  /** Of each text. */
+  readonly tokens: number
+  /** That one call embeds. */
+  readonly texts: number
+  /** Milliseconds a text, calls queued and waited for once. */
+  readonly msPerText: number
+  /** Milliseconds a text of one call, awaited. */
+  readonly msAlone: number
+  /** Of a call. */
+  readonly dispatches: number
+}
+
 export interface Report {
   readonly machine: string
   readonly adapter: string
   readonly measured: Measured
   readonly rows: readonly Row[]
+  readonly models: readonly ModelRow[]
   /** Rows that an engine has not, and why. */
   readonly missing: readonly MissingRow[]
 }
@@ -45,6 +62,8 @@ export interface MissingRow {
   readonly shape: string
   readonly dtype: string
   readonly tokens: number
+  /** Absent for layers alone. */
+  readonly texts?: number
   readonly reason: string
 }
 
@@ -58,7 +77,7 @@ export interface Plan {
 const WARM_UP_MILLISECONDS = 400
 
 /** Tells of a row as soon as it is there, with the report so far. */
-export type OnRow = (row: Row | MissingRow, report: Report) => void
+export type OnRow = (row: Row | ModelRow | MissingRow, report: Report) => void
 
 /** Measures every case with every engine: the floor first, then one engine after the other, each alone on the GPU. */
 export async function measure({ machine, engines, cases, pace }: Plan, onRow: OnRow): Promise<Report> {
@@ -69,6 +88,7 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
   const floor = await DeviceFloor.measure(pace)
   const matmuls: Record<string, number> = {}
   const rows: Row[] = []
+  const models: ModelRow[] = []
   const missing: MissingRow[] = []
   const report = (): Report => ({
     machine,
@@ -80,38 +100,39 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
       matmulOperationsPerSecond: { ...matmuls },
     },
     rows,
+    models,
     missing,
   })
-  for (const wanted of cases) {
-    const { shape, tokens } = wanted
-    matmuls[`${shape.name} ${tokens}`] = rounded(await floor.operationsPerSecond(wanted))
+  for (const wanted of cases.filter(({ texts }) => texts === undefined)) {
+    matmuls[`${wanted.shape.name} ${wanted.tokens}`] = rounded(await floor.operationsPerSecond(wanted))
   }
-  for (const { shape, dtype, tokens } of groups(cases)) {
+  for (const [first, ...others] of groups(cases)) {
+    const { shape, dtype } = first
     const able = engines.filter(({ dtypes, works }) => dtypes.includes(dtype) && works.includes(shape.work))
     for (const engine of able) {
       let model: LoadedModel | undefined
-      for (const count of tokens) {
-        const head = { engine: engine.name, shape: shape.name, dtype, tokens: count }
+      for (const wanted of [first, ...others]) {
+        const { tokens, texts } = wanted
+        const head = { engine: engine.name, shape: shape.name, dtype, tokens }
         try {
           const reason = engine.lacks(shape, dtype, adapter)
           if (reason !== undefined) {
             throw new Error(reason)
           }
-          model ??= await engine.load(shape, dtype)
-          const times = await measurePasses(await model.enter(count), pace)
-          const floorMs = await floor.milliseconds({ shape, dtype, tokens: count }, times.dispatchesPerLayer)
-          const row = {
-            ...head,
-            msPerLayer: rounded(times.msPerLayer),
-            msAlone: rounded(times.msAlone),
-            ofFloor: rounded(floorMs / times.msPerLayer),
-            floorMs: rounded(floorMs),
-            dispatchesPerLayer: rounded(times.dispatchesPerLayer),
+          model ??= await load(engine, wanted)
+          const times = await measurePasses(await model.enter(tokens, texts ?? 1), pace)
+          if (texts === undefined) {
+            const row = { ...head, ...(await layerFigures(wanted, times, floor)) }
+            rows.push(row)
+            onRow(row, report())
+          } else {
+            const row = { ...head, texts, ...textFigures(times, texts) }
+            models.push(row)
+            onRow(row, report())
           }
-          rows.push(row)
-          onRow(row, report())
         } catch (error) {
-          const row = { ...head, reason: error instanceof Error ? error.message : String(error) }
+          const reason = error instanceof Error ? error.message : String(error)
+          const row = { ...head, ...(texts === undefined ? {} : { texts }), reason }
           missing.push(row)
           onRow(row, report())
         }
@@ -124,31 +145,66 @@ export async function measure({ machine, engines, cases, pace }: Plan, onRow: On
 }
 
 /** Cases that share their weights. */
-function groups(cases: readonly Case[]) {
-  const found = new Map<string, { shape: LayerShape; dtype: Dtype; tokens: number[] }>()
-  for (const { shape, dtype, tokens } of cases) {
-    const key = `${shape.name} ${dtype}`
-    const group = found.get(key) ?? { shape, dtype, tokens: [] }
-    group.tokens.push(tokens)
-    found.set(key, group)
+function groups(cases: readonly Case[]): Iterable<[Case, ...Case[]]> {
+  const found = new Map<string, [Case, ...Case[]]>()
+  for (const wanted of cases) {
+    const { shape, dtype, texts } = wanted
+    const key = `${shape.name} ${dtype} ${texts === undefined}`
+    const group = found.get(key)
+    if (group === undefined) {
+      found.set(key, [wanted])
+    } else {
+      group.push(wanted)
+    }
   }
   return found.values()
 }
 
-async function measurePasses(passes: Passes, pace: Pace) {
+async function load(engine: Engine, { shape, dtype, texts }: Case): Promise<LoadedModel> {
+  if (texts === undefined) {
+    return await engine.load(shape, dtype)
+  }
+  if (engine.loadModel === undefined) {
+    throw new Error('it is measured by the layer alone')
+  }
+  return await engine.loadModel(shape, dtype)
+}
+
+async function layerFigures(wanted: Case, times: Times, floor: DeviceFloor) {
+  const msPerLayer = times.queuedMs / times.queuedLayers
+  const dispatchesPerLayer = times.dispatches / times.queuedLayers
+  const floorMs = await floor.milliseconds(wanted, dispatchesPerLayer)
+  return {
+    msPerLayer: rounded(msPerLayer),
+    msAlone: rounded(times.aloneMs / times.aloneLayers),
+    ofFloor: rounded(floorMs / msPerLayer),
+    floorMs: rounded(floorMs),
+    dispatchesPerLayer: rounded(dispatchesPerLayer),
+  }
+}
+
+function textFigures({ queuedMs, aloneMs, dispatches }: Times, texts: number) {
+  return { msPerText: rounded(queuedMs / texts), msAlone: rounded(aloneMs / texts), dispatches }
+}
+
+/** Of one call. */
+interface Times extends Pick<Passes, 'queuedLayers' | 'aloneLayers'> {
+  readonly queuedMs: number
+  readonly aloneMs: number
+  readonly dispatches: number
+}
+
+async function measurePasses(passes: Passes, pace: Pace): Promise<Times> {
   const failures = new Failures(passes.device)
   try {
     const dispatches = await warmUp(passes)
-    const { milliseconds: queued, calls } = await queuedMilliseconds((some) => passes.queue(some), pace)
+    const { milliseconds: queuedMs, calls } = await queuedMilliseconds((some) => passes.queue(some), pace)
     // On a slow device a measurement is of one call alone.
-    const same = calls === 1 && passes.queuedLayers === passes.aloneLayers
-    const alone = same ? queued : await medianMilliseconds(() => passes.alone(), pace.repeats)
+    const { queuedLayers, aloneLayers } = passes
+    const same = calls === 1 && queuedLayers === aloneLayers
+    const aloneMs = same ? queuedMs : await medianMilliseconds(() => passes.alone(), pace.repeats)
     failures.check()
-    return {
-      msPerLayer: queued / passes.queuedLayers,
-      msAlone: alone / passes.aloneLayers,
-      dispatchesPerLayer: dispatches / passes.queuedLayers,
-    }
+    return { queuedMs, aloneMs, dispatches, queuedLayers, aloneLayers }
   } finally {
     failures.end()
     await passes.leave()

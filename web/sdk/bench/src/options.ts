@@ -21,8 +21,9 @@ usage: npm run bench -- [options]
   --shapes LIST     of ${SHAPES.map(({ name }) => name).join(', ')} (default: these), and of
                     ${STEP_SHAPES.map(({ name }) => name).join(', ')}
   --dtypes LIST     of ${DTYPES.join(', ')} (default: all)
-  --tokens LIST     tokens of the one sequence, of the context to decode from, rows of lm-head (default: 1,16,64,256,1024)
-  --cases LIST      instead of the three above, such as gpt2:1,gpt2:16,gpt2-xl:1
+  --tokens LIST     tokens of the one sequence, of each text, of the context to decode from, rows of lm-head (default: 1,16,64,256,1024)
+  --texts LIST      whole models instead of layers, so many texts a call (onnxruntime-web and splitcompute have them)
+  --cases LIST      instead of these but --dtypes, such as gpt2:1,gpt2:16,minilm:64x32 (32 texts of 64 tokens)
   --engines LIST    of splitcompute, onnxruntime-web, onnxruntime-web-gemm, jax-js, webgpu-torch (default: all)
   --repeats N       measurements of which the median counts (default: 5)
   --milliseconds N  that one measurement of queued calls takes about (default: 200)
@@ -30,8 +31,8 @@ usage: npm run bench -- [options]
   --out FILE        the report as JSON, rewritten after each row
   --help
 
-The table's columns: milliseconds a layer with calls queued and one wait at the end; of one awaited call of four layers; the floor
-as a fraction of the first; dispatches a layer. README.md says how the floor is measured.
+The table's columns: milliseconds a layer, of whole models a text, with calls queued and one wait at the end; of one awaited call of four layers,
+or of the model; the floor as a fraction of the first; dispatches a layer, of whole models a call. README.md says how the floor is measured.
 `
 
 const NAMES = ['splitcompute', 'onnxruntime-web', 'onnxruntime-web-gemm', 'jax-js', 'webgpu-torch']
@@ -63,6 +64,7 @@ function parse(args: readonly string[]) {
         shapes: { type: 'string' },
         dtypes: { type: 'string', default: DTYPES.join() },
         tokens: { type: 'string' },
+        texts: { type: 'string' },
         cases: { type: 'string' },
         engines: { type: 'string' },
         repeats: { type: 'string', default: '5' },
@@ -81,22 +83,34 @@ function readCases(values: ReturnType<typeof parse>['values']): Case[] {
   const shapes = [...SHAPES, ...STEP_SHAPES]
   const names = shapes.map(({ name }) => name)
   const dtypes = list(values.dtypes, DTYPES, '--dtypes')
-  if (values.cases !== undefined && (values.shapes ?? values.tokens) !== undefined) {
-    throw new UsageError('--cases stands instead of --shapes and --tokens.')
+  if (values.cases !== undefined && (values.shapes ?? values.tokens ?? values.texts) !== undefined) {
+    throw new UsageError('--cases stands instead of --shapes, --tokens and --texts.')
   }
+  const texts = values.texts?.split(',').map((count) => `x${count}`) ?? ['']
   const pairs =
     values.cases?.split(',') ??
     list(values.shapes ?? SHAPES.map(({ name }) => name).join(), names, '--shapes').flatMap((name) =>
-      (values.tokens ?? '1,16,64,256,1024').split(',').map((tokens) => `${name}:${tokens}`),
+      (values.tokens ?? '1,16,64,256,1024')
+        .split(',')
+        .flatMap((tokens) => texts.map((count) => `${name}:${tokens}${count}`)),
     )
   return pairs.flatMap((pair) => {
-    const [name = '', tokens = ''] = pair.split(':')
+    const [name = '', length = ''] = pair.split(':')
+    const [tokens = '', count] = length.split('x')
     const shape = shapes.find((candidate) => candidate.name === name)
     if (shape === undefined) {
       throw new UsageError(`"${name}" is no shape: there are ${names.join(', ')}.`)
     }
-    const count = whole(tokens, `The tokens of "${pair}"`, 1, 4_096)
-    return dtypes.map((dtype) => ({ shape, dtype, tokens: count }))
+    if (count === undefined) {
+      const one = { shape, tokens: whole(tokens, `The tokens of "${pair}"`, 1, 4_096) }
+      return dtypes.map((dtype) => ({ ...one, dtype }))
+    }
+    const many = {
+      shape,
+      tokens: whole(tokens, `The tokens of "${pair}"`, 1, shape.positions),
+      texts: whole(count, `The texts of "${pair}"`, 1, 1_024),
+    }
+    return dtypes.map((dtype) => ({ ...many, dtype }))
   })
 }
 

@@ -37,6 +37,11 @@ export function randomHalves(count: number, exponent: number, positive = false):
   return repeat(new Uint16Array(count), block)
 }
 
+/** Ids of tokens below `vocabularySize`. */
+export function randomTokens(count: number, vocabularySize: number): Int32Array<ArrayBuffer> {
+  return Int32Array.from({ length: count }, (_, i) => (words[i % BLOCK] ?? 0) % vocabularySize)
+}
+
 export function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   return repeat(new Uint8Array(count), new Uint8Array(words.buffer))
 }

@@ -6,7 +6,7 @@ import type { Dtype } from '../../src/client/manifest'
  */
 export type Work = 'layers' | 'decode' | 'lm_head'
 
-/** What a layer of a model family consists of, and what is measured of it. */
+/** What a layer of a model consists of, what there is around its layers, and what is measured of it. */
 export interface LayerShape {
   readonly name: string
   readonly work: Work
@@ -14,15 +14,30 @@ export interface LayerShape {
   readonly hiddenSize: number
   readonly heads: number
   readonly innerSize: number
+  /** Layers of the whole model. */
+  readonly layers: number
+  readonly vocabularySize: number
+  readonly positions: number
 }
 
-const XL = { family: 'gpt2', hiddenSize: 1600, heads: 25, innerSize: 6400 } as const
-const SMALL = { family: 'gpt2', hiddenSize: 768, heads: 12, innerSize: 3072 } as const
+const GPT2 = { family: 'gpt2', vocabularySize: 50_257, positions: 1_024 } as const
+const XL = { ...GPT2, hiddenSize: 1600, heads: 25, innerSize: 6400, layers: 48 } as const
+const SMALL = { ...GPT2, hiddenSize: 768, heads: 12, innerSize: 3072, layers: 12 } as const
 
 export const SHAPES: readonly LayerShape[] = [
   { ...XL, name: 'gpt2-xl', work: 'layers' },
   { ...SMALL, name: 'gpt2', work: 'layers' },
-  { name: 'minilm', work: 'layers', family: 'bert', hiddenSize: 384, heads: 12, innerSize: 1536 },
+  {
+    name: 'minilm',
+    work: 'layers',
+    family: 'bert',
+    hiddenSize: 384,
+    heads: 12,
+    innerSize: 1536,
+    layers: 6,
+    vocabularySize: 30_522,
+    positions: 512,
+  },
 ]
 
 /** What only an engine that keeps keys and values has. */
@@ -33,17 +48,16 @@ export const STEP_SHAPES: readonly LayerShape[] = [
   { ...SMALL, name: 'gpt2-lm-head', work: 'lm_head' },
 ]
 
-/** Of GPT-2. */
-export const VOCABULARY = 50_257
-
 export const DTYPES: readonly Dtype[] = ['f32', 'f16', 'q8', 'q4']
 
 /** One row of the table, before it is measured. */
 export interface Case {
   readonly shape: LayerShape
   readonly dtype: Dtype
-  /** Of the sequence; of the context with the token that is decoded; of an output matrix, the rows. */
+  /** Of the sequence, or of each text; of the context with the token that is decoded; of an output matrix, the rows. */
   readonly tokens: number
+  /** Texts that the whole model embeds at once; absent where one sequence runs through layers alone. */
+  readonly texts?: number
 }
 
 /** Layers with weights of their own, so that a pass over them does not fit the GPU's cache. */
@@ -52,8 +66,8 @@ export const DISTINCT_LAYERS = 4
 const BITS: Readonly<Record<Dtype, number>> = { f32: 32, f16: 16, q8: 8.5, q4: 4.5 }
 
 /** Elements of a layer's linear weights. */
-export function linearElements({ hiddenSize: h, innerSize, work }: LayerShape): number {
-  return work === 'lm_head' ? VOCABULARY * h : 4 * h * h + 2 * h * innerSize
+export function linearElements({ hiddenSize: h, innerSize, vocabularySize, work }: LayerShape): number {
+  return work === 'lm_head' ? vocabularySize * h : 4 * h * h + 2 * h * innerSize
 }
 
 /** Bytes that a layer must at least move: its weights once, what it is given and gives, and what it reads of the cache, in f32. */
@@ -91,9 +105,9 @@ const LOGIT_ROWS = 64
 
 /** The largest matmul of a case; `n` to the multiple of 4 that hand-written kernels want. */
 export function largestMatmul({ shape, tokens }: Case): MatmulSize {
-  const { hiddenSize: k, innerSize, work } = shape
+  const { hiddenSize: k, innerSize, vocabularySize, work } = shape
   return work === 'lm_head'
-    ? { m: Math.min(LOGIT_ROWS, tokens), k, n: VOCABULARY - (VOCABULARY % 4) }
+    ? { m: Math.min(LOGIT_ROWS, tokens), k, n: vocabularySize - (vocabularySize % 4) }
     : { m: rowsOf({ shape, tokens }), k, n: innerSize }
 }
 

@@ -1,4 +1,4 @@
-import type { MissingRow, Row } from './measure'
+import type { MissingRow, ModelRow, Row } from './measure'
 
 const WIDTHS = [22, 15, 6, 7, 12, 10, 9, 11] as const
 const HEADINGS = ['engine', 'shape', 'dtype', 'tokens', 'ms/layer', 'ms alone', 'of floor', 'dispatches']
@@ -7,10 +7,15 @@ export function tableHeading(): string {
   return line(HEADINGS)
 }
 
-export function tableLine(row: Row | MissingRow): string {
-  const head = [row.engine, row.shape, row.dtype, String(row.tokens)]
+export function tableLine(row: Row | ModelRow | MissingRow): string {
+  const length = 'texts' in row ? `${row.tokens}x${row.texts}` : String(row.tokens)
+  const head = [row.engine, row.shape, row.dtype, length]
   if ('reason' in row) {
     return `${line(head)} - ${row.reason}`
+  }
+  if ('msPerText' in row) {
+    const { msPerText, msAlone, dispatches } = row
+    return line([...head, msPerText.toFixed(3), msAlone.toFixed(3), '', dispatches.toFixed()])
   }
   const { msPerLayer, msAlone, ofFloor, dispatchesPerLayer } = row
   return line([

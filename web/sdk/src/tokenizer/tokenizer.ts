@@ -10,7 +10,7 @@ export type Tokenize = (text: string, most?: number) => number[]
 /**
  * Reads a `tokenizer.json`.
  *
- * @throws Error for what is not one, or of a kind that the library does not know
+ * @throws Error for what is not one, or of a kind that the library does not know or gets wrong
  */
 export function readTokenizer(json: Uint8Array): Tokenize {
   const tokenizer = new Tokenizer(JSON.parse(new TextDecoder().decode(json)) as object, {})

@@ -6,6 +6,17 @@ import { readTokenizer } from '../../src/tokenizer/tokenizer'
 const root = new URL('../../../../', import.meta.url)
 const file = (path: string) => readFileSync(fileURLToPath(new URL(path, root)))
 
+type Json = Record<string, unknown>
+
+/** A tokenizer of the fixtures, changed. */
+function changed(path: string, change: (json: Json) => Json): Uint8Array {
+  const json = JSON.parse(file(path).toString()) as Json
+  return new TextEncoder().encode(JSON.stringify({ ...json, ...change(json) }))
+}
+
+const BOOKWORM = 'functions/local/src/main/resources/models/bookworm/tokenizer.json'
+const BERT = 'fixtures/bert-mean/tokenizer.json'
+
 /** A tokenizer like GPT-2's whose tokens are the 256 bytes, each its own id, and some pairs of bytes. */
 function bytesWith(pairs: readonly string[]): Uint8Array {
   const printable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
@@ -29,7 +40,7 @@ function bytesWith(pairs: readonly string[]): Uint8Array {
 
 describe('the tokenizer in the browser', () => {
   it('shouldAgreeWithTheReferenceOnEveryStringOfBookworm', () => {
-    const tokenize = readTokenizer(file('functions/local/src/main/resources/models/bookworm/tokenizer.json'))
+    const tokenize = readTokenizer(file(BOOKWORM))
     const strings = JSON.parse(file('fixtures/bookworm/tokenizer.json').toString()) as {
       text: string
       tokens: number[]
@@ -62,7 +73,79 @@ describe('the tokenizer in the browser', () => {
     expect(tokenize(long, whole.length)).toEqual(whole)
   })
 
+  it('shouldBeTheSameWhereItsPartsStandInSequences', () => {
+    const inSequence = ({ normalizer, pre_tokenizer }: Json) => ({
+      normalizer: normalizer && { type: 'Sequence', normalizers: [normalizer] },
+      pre_tokenizer: {
+        type: 'Sequence',
+        pretokenizers: [{ type: 'Sequence', pretokenizers: [pre_tokenizer] }],
+      },
+    })
+    // Of each the library alone makes other tokens.
+    const texts = [
+      'ΑΣ ΟΔΟΣ',
+      'a\u{85}b',
+      'x\u{feff}y',
+      'İstanbul \u{20d0}\u{1abe}',
+      '一\u{20000}二',
+      '\u{a0}\u{85} b',
+    ]
+    for (const path of [BERT, BOOKWORM]) {
+      const [plain, sequence] = [file(path), changed(path, inSequence)].map(readTokenizer)
+      expect(texts.map((text) => sequence?.(text))).toEqual(texts.map((text) => plain?.(text)))
+    }
+  })
+
   it('shouldRefuseWhatIsNoTokenizer', () => {
     expect(() => readTokenizer(new TextEncoder().encode('{}'))).toThrow()
+  })
+
+  it.each<[string, string, (json: Json) => Json]>([
+    ['a normalizer', BERT, () => ({ normalizer: { type: 'Lowercase' } })],
+    [
+      'a normalizer in a sequence',
+      BERT,
+      ({ normalizer }) => ({ normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }, normalizer] } }),
+    ],
+    ['a pre-tokenizer', BERT, () => ({ pre_tokenizer: { type: 'Whitespace' } })],
+    ['no pre-tokenizer', BOOKWORM, () => ({ pre_tokenizer: null })],
+    [
+      'a pre-tokenizer in a sequence',
+      BOOKWORM,
+      ({ pre_tokenizer }) => ({
+        pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits' }, pre_tokenizer] },
+      }),
+    ],
+    [
+      'an option of ByteLevel',
+      BOOKWORM,
+      () => ({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }),
+    ],
+    ['an option of BPE', BOOKWORM, ({ model }) => ({ model: { ...(model as Json), ignore_merges: true } })],
+    [
+      'a model',
+      BERT,
+      ({ model }) => ({
+        model: {
+          type: 'Unigram',
+          unk_id: 1,
+          vocab: Object.keys((model as { vocab: Json }).vocab).map((token) => [token, -1]),
+        },
+      }),
+    ],
+    [
+      'a post-processor',
+      BERT,
+      () => ({ post_processor: { type: 'BertProcessing', sep: ['[SEP]', 3], cls: ['[CLS]', 2] } }),
+    ],
+    [
+      'an added token',
+      BERT,
+      ({ added_tokens }) => ({
+        added_tokens: (added_tokens as Json[]).map((token) => ({ ...token, lstrip: true })),
+      }),
+    ],
+  ])('shouldRefuseWhatItIsNotProvedToGetRight: %s', (_, path, change) => {
+    expect(() => readTokenizer(changed(path, change))).toThrow('not proved')
   })
 })

@@ -1,10 +1,10 @@
 import type { Dtype } from '../../../src/client/manifest'
 import type { LayerShape, Work } from '../shapes'
 
-/** Layers of random weights on the GPU. */
+/** Layers of random weights on the GPU, alone or with all else that a model has. */
 export interface LoadedModel {
-  /** Prepares passes of one sequence of so many tokens, or what else the shape's work counts. */
-  enter(tokens: number): Promise<Passes>
+  /** Prepares passes of so many texts of so many tokens each, or of what else the shape's work counts. */
+  enter(tokens: number, texts: number): Promise<Passes>
   close(): Promise<void>
 }
 
@@ -28,5 +28,11 @@ export interface Engine {
   readonly works: readonly Work[]
   /** Why this engine has no such rows, or undefined. */
   lacks(shape: LayerShape, dtype: Dtype, adapter: GPUAdapter): string | undefined
+  /** Layers alone, which take one text's activations. */
   load(shape: LayerShape, dtype: Dtype): Promise<LoadedModel>
+  /**
+   * The whole model, whose layers share the weights of four: its passes take token ids and give a vector a text. Absent where an engine
+   * is measured by the layer alone.
+   */
+  loadModel?(shape: LayerShape, dtype: Dtype): Promise<LoadedModel>
 }

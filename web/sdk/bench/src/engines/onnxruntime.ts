@@ -1,7 +1,7 @@
 import type { Dtype } from '../../../src/client/manifest'
 import { DATA_FILE, type Element, OnnxGraph } from '../onnx/graph'
-import { type LinearOperator, layersGraph } from '../onnx/layers'
-import { randomBytes, randomFloats, randomHalves } from '../random-data'
+import { type LinearOperator, layersGraph, modelGraph } from '../onnx/layers'
+import { randomBytes, randomFloats, randomHalves, randomTokens } from '../random-data'
 import { type Case, DISTINCT_LAYERS } from '../shapes'
 import type { Engine, Passes } from './engine'
 
@@ -19,14 +19,31 @@ export function onnxruntimeWeb(wasm: () => Promise<ArrayBuffer | undefined>, lin
         : undefined,
     load: async (shape, dtype) => {
       const ort = await loadOrt(wasm)
-      const element: Element = dtype === 'f16' ? 'f16' : 'f32'
-      const weights = randomWeights(layersGraph({ shape, dtype, tokens: 1 }, element, linear), dtype)
+      const weights = randomWeights(graphOf({ shape, dtype, tokens: 1 }, linear), dtype)
       return {
         enter: (tokens) => enter(ort, { shape, dtype, tokens }, linear, weights),
         close: async () => undefined,
       }
     },
+    loadModel: async (shape, dtype) => {
+      const ort = await loadOrt(wasm)
+      const weights = randomWeights(graphOf({ shape, dtype, tokens: 1, texts: 1 }, linear), dtype)
+      return {
+        enter: (tokens, texts) => enter(ort, { shape, dtype, tokens, texts }, linear, weights),
+        close: async () => undefined,
+      }
+    },
   }
+}
+
+/** Of activations, and of weights that are not quantised. */
+function elementOf({ dtype }: Case): 'f16' | 'f32' {
+  return dtype === 'f16' ? 'f16' : 'f32'
+}
+
+function graphOf(wanted: Case, linear: LinearOperator): OnnxGraph {
+  const build = wanted.texts === undefined ? layersGraph : modelGraph
+  return build(wanted, elementOf(wanted), linear)
 }
 
 /**
@@ -80,11 +97,9 @@ async function startOrt(wasm: () => Promise<ArrayBuffer | undefined>): Promise<O
 }
 
 class OrtPasses implements Passes {
-  readonly queuedLayers = DISTINCT_LAYERS
-  readonly aloneLayers = DISTINCT_LAYERS
-
   private constructor(
     readonly device: GPUDevice,
+    readonly queuedLayers: number,
     private readonly session: Session,
     private readonly feeds: Record<string, GpuTensor>,
     private readonly fetches: Record<string, GpuTensor>,
@@ -97,9 +112,7 @@ class OrtPasses implements Passes {
     linear: LinearOperator,
     weights: Uint8Array<ArrayBuffer>,
   ): Promise<OrtPasses> {
-    const element: Element = wanted.dtype === 'f16' ? 'f16' : 'f32'
-    const graph = layersGraph(wanted, element, linear)
-    const session = await ort.InferenceSession.create(graph.finish(), {
+    const session = await ort.InferenceSession.create(graphOf(wanted, linear).finish(), {
       // As a mere name the provider is not told to capture.
       executionProviders: [{ name: 'webgpu' }],
       enableGraphCapture: true,
@@ -107,21 +120,28 @@ class OrtPasses implements Passes {
       externalData: [{ path: DATA_FILE, data: weights }],
     })
     const device = (await ort.env.webgpu.device) as GPUDevice
-    const { tokens, shape } = wanted
-    const rank2 = linear === 'Gemm'
-    const dims = rank2 ? [tokens, shape.hiddenSize] : [1, tokens, shape.hiddenSize]
-    const count = tokens * shape.hiddenSize
-    const values = element === 'f16' ? randomHalves(count, -1) : randomFloats(count, 1)
-    const size = Math.ceil(values.byteLength / 16) * 16
+    const { input, output } = feeds(wanted, linear)
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC
-    const [input, output] = [device.createBuffer({ size, usage }), device.createBuffer({ size, usage })]
-    device.queue.writeBuffer(input, 0, values)
-    const dataType = element === 'f16' ? 'float16' : 'float32'
-    const tensor = (buffer: GPUBuffer) => ort.Tensor.fromGpuBuffer(buffer, { dataType, dims })
-    const [from = ''] = session.inputNames
-    const [to = ''] = session.outputNames
-    const buffers = [input, output]
-    return new OrtPasses(device, session, { [from]: tensor(input) }, { [to]: tensor(output) }, buffers)
+    const [from, to] = [input, output].map(({ values }) =>
+      device.createBuffer({ size: Math.ceil(values.byteLength / 16) * 16, usage }),
+    ) as [GPUBuffer, GPUBuffer]
+    device.queue.writeBuffer(from, 0, input.values)
+    const tensor = (buffer: GPUBuffer, { dataType, dims }: Feed) =>
+      ort.Tensor.fromGpuBuffer(buffer, { dataType, dims })
+    const [inputName = ''] = session.inputNames
+    const [outputName = ''] = session.outputNames
+    return new OrtPasses(
+      device,
+      wanted.texts === undefined ? DISTINCT_LAYERS : wanted.shape.layers,
+      session,
+      { [inputName]: tensor(from, input) },
+      { [outputName]: tensor(to, output) },
+      [from, to],
+    )
+  }
+
+  get aloneLayers(): number {
+    return this.queuedLayers
   }
 
   async queue(calls: number): Promise<void> {
@@ -141,6 +161,32 @@ class OrtPasses implements Passes {
     for (const buffer of this.buffers) {
       buffer.destroy()
     }
+  }
+}
+
+interface Feed {
+  readonly dataType: 'float32' | 'float16' | 'int32'
+  readonly dims: readonly number[]
+  readonly values: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int32Array<ArrayBuffer>
+}
+
+/** What a call is given, and what has the size of its answer. */
+function feeds(wanted: Case, linear: LinearOperator): { input: Feed; output: Feed } {
+  const { shape, tokens, texts } = wanted
+  const floats = (dims: readonly number[]): Feed => {
+    const count = dims.reduce((product, dim) => product * dim, 1)
+    return elementOf(wanted) === 'f16'
+      ? { dataType: 'float16', dims, values: randomHalves(count, -1) }
+      : { dataType: 'float32', dims, values: randomFloats(count, 1) }
+  }
+  if (texts === undefined) {
+    const rows = floats(linear === 'Gemm' ? [tokens, shape.hiddenSize] : [1, tokens, shape.hiddenSize])
+    return { input: rows, output: rows }
+  }
+  const ids = randomTokens(texts * tokens, shape.vocabularySize)
+  return {
+    input: { dataType: 'int32', dims: [texts, tokens], values: ids },
+    output: floats([texts, shape.hiddenSize]),
   }
 }
 

@@ -3,9 +3,9 @@ import type { UnitBuffers } from '../../../src/engine/unit-buffers'
 import { deviceTraits } from '../../../src/engine/variants'
 import { MOST_TOKENS } from '../../../src/engine/workspace'
 import type { Tensor } from '../../../src/shards/safetensors'
-import { ALIGNMENT, expectedTensors } from '../../../src/shards/unit-layout'
+import { ALIGNMENT, expectedTensors, shardDtype } from '../../../src/shards/unit-layout'
 import { randomBytes, randomFloats, randomHalves } from '../random-data'
-import { DISTINCT_LAYERS, type LayerShape, VOCABULARY } from '../shapes'
+import { DISTINCT_LAYERS, type LayerShape } from '../shapes'
 
 /** Layers that a queued call runs, the distinct ones in turn: the depth of GPT-2 XL, where that is no matter of minutes. */
 export function layersACall(device: GPUDevice): number {
@@ -15,20 +15,19 @@ export function layersACall(device: GPUDevice): number {
 /** Rows that a session of an output matrix is given in all, at most: it keeps nothing of them. */
 const MANY_TOKENS = 100_000
 
-/** A model whose layer 0 is not there: each call enters behind it, with activations. */
-export function describeModel(shape: LayerShape, dtype: Dtype, layersACall: number): Manifest {
-  const { family, hiddenSize, heads, innerSize } = shape
+/** A model of the shape with so many layers. */
+export function describeModel(shape: LayerShape, dtype: Dtype, layers: number): Manifest {
+  const { family, hiddenSize, heads, innerSize, vocabularySize, positions } = shape
   const headSize = hiddenSize / heads
   const gpt2 = family === 'gpt2'
-  const layers = 1 + layersACall
   const epsilon = gpt2 ? 1e-5 : 1e-12
   return {
     model: shape.name,
     layers,
     hiddenSize,
-    vocabularySize: shape.work === 'lm_head' ? VOCABULARY : 1,
+    vocabularySize,
     maxTokens: shape.work === 'lm_head' ? MANY_TOKENS : MOST_TOKENS,
-    embeddings: { positions: MOST_TOKENS },
+    embeddings: { positions, ...(gpt2 ? {} : { types: 2, norm: { epsilon } }) },
     layer: {
       norm: { order: gpt2 ? 'pre' : 'post', epsilon },
       attention: {
@@ -69,13 +68,17 @@ export async function randomUnit(
   return buffers
 }
 
-/** The units of a model, layers with the same weights sharing theirs. */
+/** The layers of a model, some sharing their weights, its final LayerNorm, and what other units are asked for. */
 export async function randomUnits(
   allocate: Allocate,
   manifest: Manifest,
   dtype: Dtype,
+  others: readonly string[] = [],
 ): Promise<Map<string, UnitBuffers>> {
   const units = new Map<string, UnitBuffers>()
+  for (const unit of others) {
+    units.set(unit, await randomUnit(allocate, manifest, unit, shardDtype(unit, dtype)))
+  }
   if (manifest.final !== undefined) {
     units.set('final', await randomUnit(allocate, manifest, 'final', dtype))
   }

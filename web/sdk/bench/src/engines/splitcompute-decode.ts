@@ -18,7 +18,7 @@ import { describeModel, layersACall, randomUnits } from './random-model'
  */
 export const loadDecode: Engine['load'] = async (shape, dtype) => {
   const device = await requestDevice()
-  const manifest = describeModel(shape, dtype, layersACall(device))
+  const manifest = describeModel(shape, dtype, 1 + layersACall(device))
   const { layers, hiddenSize } = manifest
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
   const bufferLimit = Math.min(maxBufferSize, maxStorageBufferBindingSize)

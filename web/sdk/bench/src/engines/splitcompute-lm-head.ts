@@ -14,7 +14,7 @@ const SESSIONS = 16
 
 /** The final LayerNorm, the output matrix and the choice among its logits: what a session does behind its layers. */
 export const loadLmHead: Engine['load'] = async (shape, dtype) => {
-  const manifest = describeModel(shape, dtype, 0)
+  const manifest = describeModel(shape, dtype, 1)
   const engine = new TailEngine(await requestDevice(), manifest, dtype, MOST_TOKENS)
   for (const unit of ['final', 'lm_head']) {
     engine.attach(unit, await randomUnit(engine.allocate.bind(engine), manifest, unit, dtype))

@@ -1,3 +1,4 @@
+import { randomFloats, randomHalves } from '../random-data'
 import type { Case } from '../shapes'
 import { DISTINCT_LAYERS } from '../shapes'
 import { type Element, OnnxGraph } from './graph'
@@ -23,10 +24,23 @@ export function layersGraph(wanted: Case, element: Element, linear: LinearOperat
   const dims = linear === 'Gemm' ? [tokens, shape.hiddenSize] : [1, tokens, shape.hiddenSize]
   let x = graph.input('x', element, dims)
   for (let k = 0; k < DISTINCT_LAYERS; k++) {
-    x = shape.family === 'gpt2' ? builder.preNorm(x, k) : builder.postNorm(x, k)
+    x = builder.layer(x, k)
   }
   const [y = ''] = graph.node('Identity', [x], 1)
   graph.output(y, element, dims)
+  return graph
+}
+
+/** The whole model around such layers: from token ids `[texts, tokens]` to the mean of the last hidden states, `[texts, hiddenSize]`. */
+export function modelGraph(wanted: Case, element: Element, linear: LinearOperator): OnnxGraph {
+  const { shape, tokens, texts = 1 } = wanted
+  const builder = new LayersBuilder(wanted, element, linear)
+  const { graph } = builder
+  let x = builder.embed(graph.input('ids', 'i32', [texts, tokens]))
+  for (let k = 0; k < shape.layers; k++) {
+    x = builder.layer(x, k % DISTINCT_LAYERS)
+  }
+  graph.output(builder.pool(x), element, [texts, shape.hiddenSize])
   return graph
 }
 
@@ -34,7 +48,7 @@ class LayersBuilder {
   readonly graph = new OnnxGraph()
   readonly #h: number
   readonly #epsilon: number
-  #layer = 0
+  #unit = ''
 
   constructor(
     private readonly wanted: Case,
@@ -55,13 +69,40 @@ class LayersBuilder {
     }
   }
 
-  preNorm(x: string, layer: number): string {
-    this.#layer = layer
+  /** The sum of the tables, with what an encoder's is normalised by. */
+  embed(ids: string): string {
+    const { shape, tokens, texts = 1 } = this.wanted
+    const { graph, element } = this
+    this.#unit = 'embeddings'
+    const table = this.#weight('tokens', element, [shape.vocabularySize, this.#h])
+    const count = tokens * this.#h
+    // Every text has the same positions, and the same type of tokens.
+    const rows = element === 'f16' ? randomHalves(count, -6) : randomFloats(count, 0.05)
+    const positions = graph.constant('positions', element, [tokens, this.#h], rows)
+    const [words = ''] = graph.node('Gather', [table, ids], 1)
+    const [sum = ''] = graph.node('Add', [words, positions], 1)
+    const x = shape.family === 'gpt2' ? sum : this.#layerNorm(sum, 'norm')
+    return this.#reshape(x, [texts * tokens, this.#h])
+  }
+
+  layer(x: string, layer: number): string {
+    this.#unit = `layer.${layer}`
+    return this.wanted.shape.family === 'gpt2' ? this.#preNorm(x) : this.#postNorm(x)
+  }
+
+  pool(x: string): string {
+    const { shape, tokens, texts = 1 } = this.wanted
+    const { graph } = this
+    this.#unit = 'final'
+    const last = shape.family === 'gpt2' ? this.#layerNorm(x, 'norm') : x
+    const axes = graph.constant('axes', 'i64', [1], BigInt64Array.of(1n))
+    const batched = this.#reshape(last, [texts, tokens, this.#h])
+    return graph.node('ReduceMean', [batched, axes], 1, { keepdims: 0 })[0] ?? ''
+  }
+
+  #preNorm(x: string): string {
     const { innerSize } = this.wanted.shape
-    const [normed = ''] = this.graph.node('LayerNormalization', [x, ...this.#norm('attention.norm')], 1, {
-      axis: -1,
-      epsilon: this.#epsilon,
-    })
+    const normed = this.#layerNorm(x, 'attention.norm')
     const attended = this.#attention(this.#linear('qkv', normed, this.#h, 3 * this.#h))
     const out = this.#linear('out', attended, this.#h, this.#h)
     const [second = '', , , sum = ''] = this.#skipNorm(x, out, 'mlp.norm')
@@ -70,8 +111,7 @@ class LayersBuilder {
     return y
   }
 
-  postNorm(x: string, layer: number): string {
-    this.#layer = layer
+  #postNorm(x: string): string {
     const { innerSize } = this.wanted.shape
     const attended = this.#attention(this.#linear('qkv', x, this.#h, 3 * this.#h))
     const [middle = ''] = this.#skipNorm(x, this.#linear('out', attended, this.#h, this.#h), 'attention.norm')
@@ -82,6 +122,11 @@ class LayersBuilder {
 
   #norm(name: string): string[] {
     return ['weight', 'bias'].map((part) => this.#weight(`${name}.${part}`, this.element, [this.#h]))
+  }
+
+  #layerNorm(x: string, name: string): string {
+    const attributes = { axis: -1, epsilon: this.#epsilon }
+    return this.graph.node('LayerNormalization', [x, ...this.#norm(name)], 1, attributes)[0] ?? ''
   }
 
   #skipNorm(x: string, skip: string, name: string): string[] {
@@ -119,14 +164,15 @@ class LayersBuilder {
   }
 
   #attention(qkv: string): string {
+    const { tokens, texts = 1 } = this.wanted
     const { family, heads } = this.wanted.shape
     const { graph } = this
-    const batched = this.#reshape(qkv, [1, this.wanted.tokens, 3 * this.#h])
+    const batched = this.#reshape(qkv, [texts, tokens, 3 * this.#h])
     const parts = graph.node('Split', [batched], 3, { axis: -1, num_outputs: 3 })
     // Graph capture refuses GroupQueryAttention without a cache of a fixed size, so the causal mask is a bias.
     const inputs = family === 'gpt2' ? [...parts, '', '', 'mask'] : parts
     const [attended = ''] = graph.node('MultiHeadAttention', inputs, 1, { num_heads: heads }, MICROSOFT)
-    return this.#reshape(attended, [this.wanted.tokens, this.#h])
+    return this.#reshape(attended, [texts * tokens, this.#h])
   }
 
   /** Rank 2 is Gemm's alone; elsewhere activations keep their batch. */
@@ -144,7 +190,15 @@ class LayersBuilder {
 
   readonly #shapes = new Set<string>()
 
+  /** Layers that share their weights name them alike. */
   #weight(name: string, element: Element, dims: readonly number[]): string {
-    return this.graph.weight(`layer.${this.#layer}.${name}`, element, dims)
+    const full = `${this.#unit}.${name}`
+    if (!this.#weights.has(full)) {
+      this.#weights.add(full)
+      this.graph.weight(full, element, dims)
+    }
+    return full
   }
+
+  readonly #weights = new Set<string>()
 }
