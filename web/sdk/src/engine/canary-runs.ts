@@ -6,7 +6,7 @@ import type { KvCache } from './kv-cache'
 import { logitStride } from './logits-memory'
 import type { RunSpan } from './run-encoding'
 import type { SessionHost } from './session'
-import { type ForcedVariants, MATMULS, type MatmulName } from './variants'
+import type { ForcedVariants } from './variants'
 import { rowStride } from './workspace'
 
 /** Tokens that are compared with the highest of the logits; a power of two, so that pairs fill whole bindings. */
@@ -24,9 +24,6 @@ export interface CanaryHost extends Pick<SessionHost, 'compute'> {
 
 /** Computes canaries in every way that requests compute. Each throws SplitComputeError `canary_failed` where a result is wrong. */
 export class CanaryRuns {
-  /** Matmuls whose kernels without slices have computed a layer. */
-  readonly #unsliced = new Set<MatmulName>()
-
   constructor(private readonly host: CanaryHost) {}
 
   /** A unit's rows, the last of which the manifest knows. */
@@ -44,12 +41,6 @@ export class CanaryRuns {
       forced,
     }
     await this.#compare(unit, canary, [span], signal)
-    const { matmul } = forced
-    if (layer !== undefined && MATMULS[matmul].kind === 'tile' && !this.#unsliced.has(matmul)) {
-      // So few rows come in slices; many do not, and have kernels of their own.
-      await this.#compare(unit, canary, [{ ...span, mostSlices: 1 }], signal)
-      this.#unsliced.add(matmul)
-    }
   }
 
   /**

@@ -1,7 +1,6 @@
-import type { Dtype, Manifest } from '../client/manifest'
+import type { Dtype } from '../client/manifest'
 import { storedColumns } from '../shards/unit-layout'
 import { sliceCount } from './partials'
-import type { Epilogue } from './pipelines'
 import { f32Bits, type Grid } from './recording'
 import type { MatmulVariant } from './variants'
 import { rowStride } from './workspace'
@@ -71,25 +70,4 @@ export function matmulDispatch(matmul: MatmulVariant, dtype: Dtype, shape: Matmu
   const strides = [weightStride, rowStride(columns) / 4, outputStride]
   const norm = [columns, f32Bits(epsilon ?? 0)]
   return { constants: [rows, out, steps, ...strides, sliceSteps, firstColumn, ...norm], grid, slices }
-}
-
-/** A matmul of every layer. */
-export interface LayerLinear {
-  /** Of its tensors. */
-  readonly name: string
-  readonly out: number
-  readonly in: number
-  readonly epilogue: Epilogue
-  /** The LayerNorm that its input passes first where LayerNorms come first. */
-  readonly norm?: string
-}
-
-/** The matmuls of a layer. */
-export function layerLinears({ hiddenSize: h, layer: { mlp } }: Manifest) {
-  return {
-    qkv: { name: 'attention.qkv', out: 3 * h, in: h, epilogue: 'none', norm: 'attention.norm' },
-    out: { name: 'attention.out', out: h, in: h, epilogue: 'residual' },
-    up: { name: 'mlp.up', out: mlp.innerSize, in: h, epilogue: mlp.activation, norm: 'mlp.norm' },
-    down: { name: 'mlp.down', out: h, in: mlp.innerSize, epilogue: 'residual' },
-  } as const satisfies Record<string, LayerLinear>
 }

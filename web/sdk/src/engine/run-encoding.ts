@@ -1,9 +1,9 @@
 import type { Pooling } from '../client/manifest'
 import type { Activations } from './batch'
 import type { CachedSequences } from './kv-cache'
-import { type LayerLinear, layerLinears, type MatmulDispatch, matmulDispatch } from './matmul-dispatch'
+import { matmulDispatch } from './matmul-dispatch'
 import { splitKeys } from './partials'
-import { type Kernel, SUM_THREADS } from './pipelines'
+import { type Epilogue, type Kernel, SUM_THREADS } from './pipelines'
 import { f32Bits, type Grid, Recording } from './recording'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
@@ -28,8 +28,6 @@ export interface RunSpan {
   readonly cached?: CachedSequences
   /** Variants of kernels to take instead of those that the shape asks for. */
   readonly forced?: ForcedVariants
-  /** Slices of a matmul's inner dimension at most, where the shape shall not decide. */
-  readonly mostSlices?: number
 }
 
 export interface RunTarget {
@@ -43,7 +41,6 @@ export interface RunTarget {
 /** The kernels that runs of one shape take. */
 export interface RunKernels {
   readonly matmul: MatmulVariant
-  readonly mostSlices: number
   /** Whether matmuls normalise what they read and add to the residual stream: a single row needs no dispatches of their own for that. */
   readonly fused: boolean
   readonly attentionVariant: AttentionVariant
@@ -51,17 +48,15 @@ export interface RunKernels {
   readonly get: (name: string) => Kernel
 }
 
-/** A matmul of one layer. */
-interface Linear extends LayerLinear {
+interface Linear {
   readonly unit: UnitBuffers
   /** What tells it apart from those of other units. */
   readonly key: string
-}
-
-/** Sums of a matmul, in `partials` slice after slice of its inner dimension. */
-interface Slices {
-  readonly linear: Linear
-  readonly count: number
+  readonly name: string
+  readonly out: number
+  readonly in: number
+  /** The LayerNorm that the input passes first, where that is the matmul's own. */
+  readonly norm?: string
 }
 
 /** One run on its way into a recording. */
@@ -108,38 +103,48 @@ export class RunEncoding {
       return
     }
     if (from < to) {
-      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon)
-    } else {
-      this.#finish()
+      this.#norm(`layer.${from}`, 'attention.norm', layer.norm.epsilon, undefined, 0)
+    } else if (this.#finalNorm) {
+      this.#finish(undefined, 0)
     }
   }
 
   layer(k: number): void {
-    const { attention, norm } = this.program.manifest.layer
+    const { attention, mlp, norm } = this.program.manifest.layer
     const { workspace } = this.target
-    const { fused } = this.kernels
     const name = `layer.${k}`
     const unit = this.target.unit(name)
-    const of = (linear: LayerLinear): Linear => ({ ...linear, unit, key: `${name}.${linear.name}` })
-    const { qkv, out, up, down } = layerLinears(this.program.manifest)
-    const input = this.#post || fused ? workspace.hidden : workspace.normed
-    this.#linear(of(qkv), input, workspace.qkv)
-    this.#attend(k, attention.scales[k] ?? Number.NaN)
-    const afterOut = this.#project(of(out), workspace.attended, workspace.hidden)
-    if (!fused) {
-      this.#norm(name, this.#post ? 'attention.norm' : 'mlp.norm', norm.epsilon, afterOut)
+    const linear = (weight: string, out: number, columns: number, normed?: string): Linear => {
+      const own = this.kernels.fused && normed !== undefined ? { norm: normed } : {}
+      return { unit, key: `${name}.${weight}`, name: weight, out, in: columns, ...own }
     }
-    this.#linear(of(up), input, workspace.inner)
-    const afterDown = this.#project(of(down), workspace.inner, workspace.hidden)
-    if (fused) {
+    const h = this.#h
+    const qkv = linear('attention.qkv', 3 * h, h, 'attention.norm')
+    const out = linear('attention.out', h, h)
+    const up = linear('mlp.up', mlp.innerSize, h, 'mlp.norm')
+    const down = linear('mlp.down', h, mlp.innerSize)
+    const scale = attention.scales[k] ?? Number.NaN
+    if (this.kernels.fused) {
+      this.#linear(qkv, workspace.hidden, workspace.qkv, 'none')
+      this.#attend(k, scale)
+      this.#linear(out, workspace.attended, workspace.hidden, 'residual')
+      this.#linear(up, workspace.hidden, workspace.inner, mlp.activation)
+      this.#linear(down, workspace.inner, workspace.hidden, 'residual')
       return
     }
+    const input = this.#post ? workspace.hidden : workspace.normed
+    this.#linear(qkv, input, workspace.qkv, 'none')
+    this.#attend(k, scale)
+    const outSlices = this.#project(out, workspace.attended)
+    this.#norm(name, this.#post ? 'attention.norm' : 'mlp.norm', norm.epsilon, out, outSlices)
+    this.#linear(up, input, workspace.inner, mlp.activation)
+    const downSlices = this.#project(down, workspace.inner)
     if (this.#post) {
-      this.#norm(name, 'mlp.norm', norm.epsilon, afterDown)
+      this.#norm(name, 'mlp.norm', norm.epsilon, down, downSlices)
     } else if (k + 1 < this.span.to) {
-      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, afterDown)
+      this.#norm(`layer.${k + 1}`, 'attention.norm', norm.epsilon, down, downSlices)
     } else {
-      this.#finish(afterDown)
+      this.#finish(down, downSlices)
     }
   }
 
@@ -149,7 +154,7 @@ export class RunEncoding {
     const { fused } = this.kernels
     const { from, to } = this.span
     if ((this.#post || (fused && from < to)) && this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon)
+      this.#norm('final', 'norm', final.norm.epsilon, undefined, 0)
     }
   }
 
@@ -169,14 +174,15 @@ export class RunEncoding {
     return this.span.final && this.program.manifest.final !== undefined
   }
 
-  /** The end of a span of a model whose LayerNorms come first: the rest of the residual sum, and the final LayerNorm where it belongs. */
-  #finish(before?: Slices): void {
+  /** The end of a span of a model whose LayerNorms come first: the residual sum, and the final LayerNorm where it belongs. */
+  #finish(before: Linear | undefined, slices: number): void {
     const { final, layer } = this.program.manifest
+    const last = `layer.${this.span.to - 1}`
     if (this.#finalNorm && final !== undefined) {
-      this.#norm('final', 'norm', final.norm.epsilon, before)
-    } else if (before !== undefined) {
+      this.#norm('final', 'norm', final.norm.epsilon, before, slices)
+    } else {
       // The kernel that adds also normalises; nobody reads that here.
-      this.#norm(`layer.${this.span.to - 1}`, 'attention.norm', layer.norm.epsilon, before)
+      this.#norm(last, 'attention.norm', layer.norm.epsilon, before, slices)
     }
   }
 
@@ -259,20 +265,20 @@ export class RunEncoding {
     )
   }
 
-  /** hidden += slices + bias of what comes before, where that is yet to be added; then the LayerNorm. */
-  #norm(unitName: string, name: string, epsilon: number, before?: Slices): void {
+  /** hidden += slices + bias of what comes before, then the LayerNorm. */
+  #norm(unitName: string, name: string, epsilon: number, before: Linear | undefined, slices: number): void {
     const { workspace } = this.target
     const unit = this.target.unit(unitName)
     this.#add(
-      `${unitName}.${name} ${before?.linear.key}`,
+      `${unitName}.${name} ${before?.key}`,
       this.kernels.get('residual norm'),
       () => {
         const weight = unit.tensor(`${name}.weight`)
-        const bias = before?.linear.unit.tensor(`${before.linear.name}.bias`) ?? weight
+        const bias = before?.unit.tensor(`${before.name}.bias`) ?? weight
         const normBias = unit.tensor(`${name}.bias`)
         return [workspace.partials, bias, weight, normBias, workspace.hidden, workspace.normed]
       },
-      [this.#rows, this.#h, before?.count ?? 0, rowStride(this.#h) / 4, f32Bits(epsilon)],
+      [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
       [this.#rows],
     )
   }
@@ -316,59 +322,42 @@ export class RunEncoding {
     }
   }
 
-  /** output = epilogue(input x weight^T + bias), in a dispatch of its own behind the matmul where that leaves slices. */
-  #linear(linear: Linear, input: GPUBuffer, output: GPUBuffer): void {
+  /** output = epilogue(input x weight^T + bias) */
+  #linear(weights: Linear, input: GPUBuffer, output: GPUBuffer, epilogue: Epilogue): void {
     const { workspace } = this.target
-    const slices = this.#project(linear, input, output)
-    if (slices !== undefined) {
-      const stride = rowStride(linear.out) / 4
-      this.#add(
-        `${linear.key} sum`,
-        this.kernels.get(`sum ${linear.epilogue}`),
-        () => [workspace.partials, linear.unit.tensor(`${linear.name}.bias`), output],
-        [this.#rows, linear.out, slices.count, stride],
-        [Math.ceil(stride / SUM_THREADS), this.#rows],
-      )
+    if (this.kernels.matmul.kind !== 'tile' || epilogue === 'residual') {
+      this.#matmul(weights.key, this.kernels.get(`linear ${weights.in} ${epilogue}`), weights, input, output)
+      return
     }
+    const slices = this.#project(weights, input)
+    const stride = rowStride(weights.out) / 4
+    this.#add(
+      `${weights.key} sum`,
+      this.kernels.get(`sum ${epilogue}`),
+      () => [workspace.partials, weights.unit.tensor(`${weights.name}.bias`), output],
+      [this.#rows, weights.out, slices, stride],
+      [Math.ceil(stride / SUM_THREADS), this.#rows],
+    )
   }
 
-  /**
-   * output = epilogue(input x weight^T + bias), or bare sums of several slices.
-   *
-   * @returns the slices, where the sums are yet to be added up
-   */
-  #project(linear: Linear, input: GPUBuffer, output: GPUBuffer): Slices | undefined {
-    const { in: columns, out, epilogue, key } = linear
-    const { matmul, mostSlices, fused } = this.kernels
-    const own = fused ? linear.norm : undefined
-    const dispatch = matmulDispatch(matmul, this.program.dtype, {
+  /** @returns how many slices of sums lie in `partials` */
+  #project(weights: Linear, input: GPUBuffer): number {
+    const kernel = this.kernels.get(`linear ${weights.in} undefined`)
+    return this.#matmul(`${weights.key} slices`, kernel, weights, input, this.target.workspace.partials)
+  }
+
+  #matmul(key: string, kernel: Kernel, weights: Linear, input: GPUBuffer, output: GPUBuffer): number {
+    const { unit, name, norm, in: columns, out } = weights
+    const { dtype } = this.program
+    const { constants, grid, slices } = matmulDispatch(this.kernels.matmul, dtype, {
       rows: this.#rows,
       columns,
       out,
-      mostSlices,
-      ...(own === undefined ? {} : { epsilon: this.program.manifest.layer.norm.epsilon }),
+      outputStride: rowStride(out),
+      firstColumn: 0,
+      mostSlices: Number.POSITIVE_INFINITY,
+      ...(norm === undefined ? {} : { epsilon: this.program.manifest.layer.norm.epsilon }),
     })
-    if (dispatch.slices === 1) {
-      const kernel = this.kernels.get(`linear ${columns} ${epilogue}`)
-      this.#matmul(key, kernel, linear, own, dispatch, input, output)
-      return undefined
-    }
-    const kernel = this.kernels.get(`linear ${columns} slices`)
-    this.#matmul(`${key} slices`, kernel, linear, own, dispatch, input, this.target.workspace.partials)
-    return { linear, count: dispatch.slices }
-  }
-
-  /** @param norm the LayerNorm that the kernel computes of its input, where it does */
-  #matmul(
-    key: string,
-    kernel: Kernel,
-    { unit, name }: Linear,
-    norm: string | undefined,
-    { constants, grid }: MatmulDispatch,
-    input: GPUBuffer,
-    output: GPUBuffer,
-  ): void {
-    const { dtype } = this.program
     const bound = () => {
       const scales = dtype === 'q8' || dtype === 'q4' ? [unit.tensor(`${name}.weight.scales`)] : []
       const normed = norm === undefined ? [] : [unit.tensor(`${norm}.weight`), unit.tensor(`${norm}.bias`)]
@@ -376,6 +365,7 @@ export class RunEncoding {
       return [input, weight, bias, output, ...scales, ...normed]
     }
     this.#add(key, kernel, bound, constants, grid)
+    return slices
   }
 
   #add(

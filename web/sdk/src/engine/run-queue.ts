@@ -223,7 +223,7 @@ export class RunQueue {
 }
 
 function shapeOf(span: RunSpan): RunShape {
-  const { lengths, input, from, to, cached, forced, mostSlices } = span
+  const { lengths, input, from, to, cached, forced } = span
   return {
     rows: tokensOf(span),
     longest: Math.max(...lengths),
@@ -231,7 +231,6 @@ function shapeOf(span: RunSpan): RunShape {
     layers: from < to,
     cached: cached !== undefined,
     ...(forced === undefined ? {} : { forced }),
-    ...(mostSlices === undefined ? {} : { mostSlices }),
   }
 }
 

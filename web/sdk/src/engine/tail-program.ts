@@ -1,10 +1,9 @@
-import type { Dtype, Manifest, Pooling } from '../client/manifest'
+import type { Activation, Dtype, Manifest, Pooling } from '../client/manifest'
 import { shardDtype } from '../shards/unit-layout'
 import { BindGroups } from './bind-groups'
 import { KernelChoice } from './kernel-choice'
 import type { LogitsKernels } from './logits-encoding'
-import { type LayerLinear, layerLinears, matmulDispatch } from './matmul-dispatch'
-import { type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
+import { type Epilogue, type Kernel, type Pipelines, UNIFORM_SLOT } from './pipelines'
 import { RunEncoding, type RunKernels, type RunSpan, type RunTarget } from './run-encoding'
 import { deviceTraits, type ForcedVariants, MATMULS, type MatmulVariant } from './variants'
 import { rowStride } from './workspace'
@@ -28,8 +27,6 @@ export interface RunShape {
   readonly cached: boolean
   /** Variants to take instead of those that the shape asks for. */
   readonly forced?: ForcedVariants
-  /** Slices of a matmul's inner dimension at most. */
-  readonly mostSlices?: number
 }
 
 /** What the manifest's description of a model comes to as dispatches. */
@@ -59,19 +56,10 @@ export class TailProgram {
   }
 
   /** Compiles the kernels that runs of a shape take, and no others: one may be waited for. */
-  async kernels(shape: RunShape): Promise<RunKernels> {
-    const {
-      rows,
-      longest,
-      inputs,
-      layers,
-      cached,
-      forced = {},
-      mostSlices = Number.POSITIVE_INFINITY,
-    } = shape
-    const { pipelines, dtype, manifest } = this
-    const { layer, embeddings } = manifest
-    const { attention, norm } = layer
+  async kernels({ rows, longest, inputs, layers, cached, forced = {} }: RunShape): Promise<RunKernels> {
+    const { pipelines, dtype } = this
+    const { hiddenSize, layer, embeddings } = this.manifest
+    const { attention, mlp, norm } = layer
     const selected = { ...this.choice.select(rows, longest), ...forced }
     const variant = selected.matmul
     const matmul: MatmulVariant = MATMULS[variant]
@@ -80,19 +68,16 @@ export class TailProgram {
     const add = async (name: string, kernel: Promise<Kernel>) => {
       kernels.set(name, await kernel)
     }
-    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
-    const linear = ({ in: columns, out, epilogue, norm: own }: LayerLinear) => {
+    const linear = (columns: number, epilogue: Epilogue | undefined, normed = false) => {
       const unaligned = dtype === 'f32' && columns % 4 !== 0
-      const normed = fused && own !== undefined
-      const options = { variant, dtype, unaligned, normed }
-      const { slices } = matmulDispatch(matmul, dtype, { rows, columns, out, mostSlices })
-      return slices === 1
-        ? [add(`linear ${columns} ${epilogue}`, pipelines.matmul({ ...options, epilogue }))]
-        : [
-            add(`linear ${columns} slices`, pipelines.matmul({ ...options, epilogue: undefined })),
-            ...(epilogue === 'residual' ? [] : [add(`sum ${epilogue}`, pipelines.sum(epilogue))]),
-          ]
+      const options = { variant, dtype, unaligned, epilogue, normed }
+      return add(`linear ${columns} ${epilogue}`, pipelines.matmul(options))
     }
+    const sum = (epilogue: Activation | 'none') => add(`sum ${epilogue}`, pipelines.sum(epilogue))
+    const fused = rows === 1 && matmul.kind === 'row' && norm.order === 'pre'
+    const added = fused ? 'residual' : undefined
+    const whole = (epilogue: Activation | 'none') =>
+      matmul.kind === 'tile' ? sum(epilogue) : linear(hiddenSize, epilogue, fused)
     const f16 = shardDtype('embeddings', dtype) === 'f16'
     const normThreads = embeddings.norm === undefined ? undefined : selected.norm
     const input = (kind: RunInput) =>
@@ -104,7 +89,10 @@ export class TailProgram {
       ...(attentionVariant.kind === 'split'
         ? [add('attention combine', pipelines.attentionCombine(attention.headSize))]
         : []),
-      ...Object.values(layerLinears(manifest)).flatMap(linear),
+      linear(hiddenSize, added),
+      linear(mlp.innerSize, added),
+      whole('none'),
+      whole(mlp.activation),
       add('pool', pipelines.pool(selected.norm)),
     ]
     await Promise.all([
@@ -119,7 +107,7 @@ export class TailProgram {
       }
       return kernel
     }
-    return { matmul, mostSlices, fused, attentionVariant, get }
+    return { matmul, fused, attentionVariant, get }
   }
 
   /** Compiles the kernels of `lm_head` for so many rows. */

@@ -29,14 +29,10 @@ struct Eight {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 
-fn store(row: u32, column: u32, sum: f32) {
-  store_slice(0u, row, column, sum);
-}
-
 // A NaN may hide in a row that pads a tile, so such rows are not stored.
-fn store_slice(slice: u32, row: u32, column: u32, sum: f32) {
+fn store(row: u32, column: u32, sum: f32) {
   if (row < params.rows && column < params.columns) {
-    let at = (slice * params.rows + row) * params.output_stride + params.first_column + column;
+    let at = row * params.output_stride + params.first_column + column;
     if (RESIDUAL) {
       output[at] += sum + bias[column];
     } else if (BIAS) {

@@ -1,7 +1,7 @@
 // Many rows: a workgroup computes TILE_ROWS x TILE_COLUMNS outputs from tiles of DEPTH columns in workgroup memory, a thread
 // ROWS x COLUMNS of them. Both tiles keep the inner dimension in vec4s, so nothing is transposed; a row of them takes an odd
 // number of vec4s, so that neighbouring rows lie in different banks. A slice of the inner dimension is one z of the grid: few
-// rows alone would leave a large GPU empty. Of several, `output` has the bare sums of slice after slice, for another kernel to add up.
+// rows alone would leave a large GPU empty. `output` has the sums of slice after slice, for another kernel to add up.
 const QUADS = DEPTH / 4u;
 const EIGHTHS = DEPTH / 8u;
 const PITCH = QUADS + 1u;
@@ -75,8 +75,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
   }
   for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS; c++) {
-      store_slice(group.z, first_row + down + r * DOWN, first_column + across + c * ACROSS, sums[r * COLUMNS + c]);
+    let row = first_row + down + r * DOWN;
+    if (row < params.rows) {
+      for (var c = 0u; c < COLUMNS; c++) {
+        let column = first_column + across + c * ACROSS;
+        if (column < params.columns) {
+          output[(group.z * params.rows + row) * params.output_stride + params.first_column + column] = sums[r * COLUMNS + c];
+        }
+      }
     }
   }
 }
