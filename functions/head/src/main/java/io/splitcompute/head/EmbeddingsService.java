@@ -59,7 +59,7 @@ final class EmbeddingsService {
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     limits.requireResponse(
         (long) batch.lengths().length
-            * (JSON_BYTES_A_VECTOR + (long) dimensions * Vectors.JSON_BYTES_A_NUMBER));
+            * (JSON_BYTES_A_VECTOR + request.encoding().mostBytes(dimensions)));
     return Cancellable.then(
         scheduler.submit(head.scheduled(), batch, manifest.layers(), manifest.pooling().kind()),
         run -> response(manifest, batch, run, request, dimensions),

@@ -6,15 +6,14 @@ import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.model.Tokenizer;
 import io.splitcompute.weights.Manifest;
-import java.util.ArrayList;
 import java.util.List;
 
 /** Makes checked tokens of a request's input. */
 final class InputTokens {
 
   /**
-   * Characters that a token may stand for, far beyond any text of a language: a longer text is not
-   * encoded at all, since encoding costs time before its tokens can be counted.
+   * Characters of a request for each token that it may have, far beyond any text of a language:
+   * encoding costs time before tokens can be counted.
    */
   private static final int CHARACTERS_A_TOKEN = 64;
 
@@ -65,30 +64,21 @@ final class InputTokens {
                 () -> invalid("is text, but this model has no tokenizer; send lists of token ids"));
     String prompt = head.manifest().prompts().before();
     List<String> prompted = texts.stream().map(prompt::concat).toList();
-    return bounded(prompted, head.manifest(), limits).stream().map(tokenizer::encode).toList();
+    requireCharacters(prompted, limits);
+    return prompted.stream().map(tokenizer::encode).toList();
   }
 
-  /** Texts of a length that can be encoded in time; those that a model cuts are cut beforehand. */
-  private static List<String> bounded(List<String> texts, Manifest manifest, Limits limits) {
-    int most = Math.multiplyExact(CHARACTERS_A_TOKEN, manifest.maxTokens());
-    List<String> bounded = new ArrayList<>();
-    long total = 0;
-    for (String text : texts) {
-      if (text.length() > most && manifest.truncateTokens() == null) {
-        throw invalid(
-            "has a text of %d characters%s, which is more than %d tokens"
-                .formatted(text.length(), at(bounded.size(), texts), manifest.maxTokens()));
-      }
-      String taken = text.length() > most ? text.substring(0, most) : text;
-      total += taken.length();
-      bounded.add(taken);
-    }
-    if (total > (long) CHARACTERS_A_TOKEN * limits.maxTokensPerRequest()) {
+  /**
+   * Refuses what would take long to encode. It is refused and not cut: what stands behind a page of
+   * white space belongs to the first tokens too, and a device that encodes the text finds it there.
+   */
+  private static void requireCharacters(List<String> texts, Limits limits) {
+    long characters = texts.stream().mapToLong(String::length).sum();
+    long most = (long) CHARACTERS_A_TOKEN * limits.maxTokensPerRequest();
+    if (characters > most) {
       throw invalid(
-          "has %d characters, which is more than the %d tokens that are allowed in one request"
-              .formatted(total, limits.maxTokensPerRequest()));
+          "has %d characters, at most %d are taken in one request".formatted(characters, most));
     }
-    return bounded;
   }
 
   /** Which input it is, where there are several. */
