@@ -6,16 +6,11 @@ import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.model.Tokenizer;
 import io.splitcompute.weights.Manifest;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Makes checked tokens of a request's input. */
 final class InputTokens {
-
-  /**
-   * Characters of a request for each token that it may have, far beyond any text of a language:
-   * encoding costs time before tokens can be counted.
-   */
-  private static final int CHARACTERS_A_TOKEN = 64;
 
   private InputTokens() {}
 
@@ -63,22 +58,12 @@ final class InputTokens {
             .orElseThrow(
                 () -> invalid("is text, but this model has no tokenizer; send lists of token ids"));
     String prompt = head.manifest().prompts().before();
-    List<String> prompted = texts.stream().map(prompt::concat).toList();
-    requireCharacters(prompted, limits);
-    return prompted.stream().map(tokenizer::encode).toList();
-  }
-
-  /**
-   * Refuses what would take long to encode. It is refused and not cut: what stands behind a page of
-   * white space belongs to the first tokens too, and a device that encodes the text finds it there.
-   */
-  private static void requireCharacters(List<String> texts, Limits limits) {
-    long characters = texts.stream().mapToLong(String::length).sum();
-    long most = (long) CHARACTERS_A_TOKEN * limits.maxTokensPerRequest();
-    if (characters > most) {
-      throw invalid(
-          "has %d characters, at most %d are taken in one request".formatted(characters, most));
+    TextEncoding encoding = new TextEncoding(tokenizer, head.manifest(), limits);
+    List<int[]> sequences = new ArrayList<>();
+    for (String text : texts) {
+      sequences.add(encoding.encode(prompt + text, at(sequences.size(), texts)));
     }
+    return List.copyOf(sequences);
   }
 
   /** Which input it is, where there are several. */
@@ -86,7 +71,7 @@ final class InputTokens {
     return inputs.size() == 1 ? "" : " at index " + index;
   }
 
-  private static ProblemException invalid(String what) {
+  static ProblemException invalid(String what) {
     return ProblemException.invalid("input", "The field 'input' " + what);
   }
 }
