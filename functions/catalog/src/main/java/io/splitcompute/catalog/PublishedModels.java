@@ -2,6 +2,7 @@ package io.splitcompute.catalog;
 
 import io.micronaut.context.annotation.Property;
 import io.splitcompute.api.RequestedModel;
+import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
@@ -13,7 +14,10 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The models in the store, or those of them that {@code splitcompute.models} names. A manifest is
@@ -23,6 +27,7 @@ import java.util.concurrent.ConcurrentHashMap;
 @Singleton
 final class PublishedModels {
 
+  private static final Logger LOG = LoggerFactory.getLogger(PublishedModels.class);
   private static final Duration REMEMBERED = Duration.ofSeconds(5);
 
   private record Remembered(PublishedManifest manifest, Instant until) {}
@@ -41,11 +46,16 @@ final class PublishedModels {
     this.clock = Clock.systemUTC();
   }
 
+  /** The models that are valid, by name. */
   List<PublishedManifest> all() throws IOException {
     List<PublishedManifest> all = new ArrayList<>();
     for (ModelName model : only.isEmpty() ? store.models() : only) {
-      // A model can go between the listing and the look: it is then not listed.
-      store.manifest(model).ifPresent(all::add);
+      try {
+        // A model can go between the listing and the look: it is then not listed.
+        find(model).ifPresent(all::add);
+      } catch (InvalidManifestException invalid) {
+        LOG.warn("The model {} is not listed: {}", model, invalid.getMessage());
+      }
     }
     return all;
   }
@@ -58,13 +68,17 @@ final class PublishedModels {
     if (!only.isEmpty() && !only.contains(model)) {
       throw RequestedModel.notFound();
     }
+    return find(model).orElseThrow(RequestedModel::notFound);
+  }
+
+  private Optional<PublishedManifest> find(ModelName model) throws IOException {
     Instant now = clock.instant();
     Remembered remembered = manifests.get(model);
     if (remembered != null && now.isBefore(remembered.until())) {
-      return remembered.manifest();
+      return Optional.of(remembered.manifest());
     }
-    PublishedManifest manifest = store.manifest(model).orElseThrow(RequestedModel::notFound);
-    manifests.put(model, new Remembered(manifest, now.plus(REMEMBERED)));
+    Optional<PublishedManifest> manifest = store.manifest(model);
+    manifest.ifPresent(found -> manifests.put(model, new Remembered(found, now.plus(REMEMBERED))));
     return manifest;
   }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.splitcompute.weights.Sha256;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
@@ -53,6 +54,39 @@ final class ModelsTest {
       JsonNode list = RunningCatalog.json(none.get("/v1/models"));
 
       assertTrue(list.path("data").isArray() && list.path("data").isEmpty(), list.toString());
+    }
+  }
+
+  @Test
+  void shouldListTheOtherModelsWhereOneIsNotValid(@TempDir Path another) throws Exception {
+    try (RunningCatalog damaged = RunningCatalog.start(another, Map.of())) {
+      damaged.put("models/-no name-/manifest.json", "{}");
+      damaged.put("models/empty/manifest.json", "{}");
+      damaged.put("models/no-json/manifest.json", "<html>");
+      damaged.put(
+          "models/from-tomorrow/manifest.json",
+          new String(damaged.manifest.bytes(), StandardCharsets.UTF_8)
+              .replace("splitcompute.manifest/1", "splitcompute.manifest/99"));
+      damaged.put(
+          "models/another/manifest.json",
+          new String(damaged.manifest.bytes(), StandardCharsets.UTF_8));
+
+      JsonNode list = RunningCatalog.json(damaged.get("/v1/models"));
+
+      assertEquals(1, list.path("data").size(), list.toString());
+      assertEquals(RunningCatalog.MODEL, list.path("data").get(0).path("id").asText());
+    }
+  }
+
+  @Test
+  void shouldRememberForTheListWhatItReadForTheModel(@TempDir Path another) throws Exception {
+    try (RunningCatalog fresh = RunningCatalog.start(another, Map.of())) {
+      JsonNode listed = RunningCatalog.json(fresh.get("/v1/models")).path("data");
+      fresh.put("models/" + RunningCatalog.MODEL + "/manifest.json", "{}");
+
+      assertEquals(listed, RunningCatalog.json(fresh.get("/v1/models")).path("data"));
+      assertEquals(
+          listed.get(0), RunningCatalog.json(fresh.get("/v1/models/" + RunningCatalog.MODEL)));
     }
   }
 

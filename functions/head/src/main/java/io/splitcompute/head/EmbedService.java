@@ -1,7 +1,6 @@
 package io.splitcompute.head;
 
 import io.micrometer.core.instrument.MeterRegistry;
-import io.micronaut.scheduling.TaskExecutors;
 import io.micronaut.serde.ObjectMapper;
 import io.splitcompute.api.Limits;
 import io.splitcompute.api.ProblemException;
@@ -10,51 +9,37 @@ import io.splitcompute.head.message.ActivationsBucket;
 import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.head.message.HiddenDtype;
 import io.splitcompute.head.model.Head;
-import io.splitcompute.head.model.Heads;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.schedule.HeadRun;
-import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.Manifest;
-import jakarta.inject.Named;
 import jakarta.inject.Singleton;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
-import java.util.concurrent.ExecutorService;
 import org.jspecify.annotations.Nullable;
 
 /** Answers {@code /v1/embed}: checks everything first, then runs the head. */
 @Singleton
 final class EmbedService {
 
-  /** What cut 0 runs. */
-  private static final HeadRun NOTHING = new HeadRun(new float[0], 0, 0);
-
-  private final Heads heads;
-  private final Scheduler scheduler;
+  private final HeadRuns runs;
   private final Limits limits;
   private final Optional<ActivationsBucket> bucket;
   private final ObjectMapper json;
   private final MeterRegistry meters;
-  private final Executor answering;
 
   EmbedService(
-      Heads heads,
-      Scheduler scheduler,
+      HeadRuns runs,
       Limits limits,
       Optional<ActivationsBucket> bucket,
       ObjectMapper json,
-      MeterRegistry meters,
-      @Named(TaskExecutors.BLOCKING) ExecutorService answering) {
-    this.heads = heads;
-    this.scheduler = scheduler;
+      MeterRegistry meters) {
+    this.runs = runs;
     this.limits = limits;
     this.bucket = bucket;
     this.json = json;
     this.meters = meters;
-    this.answering = answering;
   }
 
   /**
@@ -63,7 +48,7 @@ final class EmbedService {
    */
   CompletableFuture<EmbedAnswer> embed(byte @Nullable [] body, Accepted accepted) {
     EmbedRequest request = EmbedRequest.parse(body, limits);
-    Head head = heads.get(request.model());
+    Head head = runs.head(request.model());
     Manifest manifest = head.manifest();
     int cut = request.cut().orElse(manifest.layers());
     if (cut > manifest.layers()) {
@@ -84,7 +69,7 @@ final class EmbedService {
               + "; accept that type");
     }
     if (cut > 0) {
-      scheduler.requireRoom();
+      runs.requireRoom();
     }
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     if (finished) {
@@ -94,19 +79,16 @@ final class EmbedService {
       limits.requireResponse(
           (long) batch.tokens().length * manifest.hiddenSize() * request.dtype().bytes());
     }
-    CompletableFuture<HeadRun> run =
-        cut == 0
-            ? CompletableFuture.completedFuture(NOTHING)
-            : scheduler.submit(
-                head.scheduled(), batch, cut, finished ? pooling.orElseThrow() : null);
-    return Cancellable.then(
-        run,
+    return runs.answer(
+        head,
+        batch,
+        cut,
+        finished ? pooling.orElseThrow() : null,
         ran ->
             finished
                 ? embeddings(
                     head, batch, ran, request.normalize().orElse(manifest.pooling().normalize()))
-                : activations(head, batch, cut, ran, request.dtype(), accepted),
-        answering);
+                : activations(head, batch, cut, ran, request.dtype(), accepted));
   }
 
   private static EmbedAnswer embeddings(

@@ -24,9 +24,23 @@ record EmbeddingsRequest(
   /** How a vector is written. */
   enum Encoding {
     /** A list of numbers. */
-    FLOAT,
+    FLOAT {
+      @Override
+      long mostBytes(int dimensions) {
+        return (long) dimensions * Vectors.JSON_BYTES_A_NUMBER;
+      }
+    },
     /** Its elements in f32, little-endian, in base64. */
-    BASE64
+    BASE64 {
+      @Override
+      long mostBytes(int dimensions) {
+        // Four characters for three bytes, the last ones filled up.
+        return 4 * (((long) dimensions * Float.BYTES + 2) / 3);
+      }
+    };
+
+    /** Bytes that a vector of so many dimensions takes, at most. */
+    abstract long mostBytes(int dimensions);
   }
 
   private static final Map<String, Encoding> ENCODINGS =

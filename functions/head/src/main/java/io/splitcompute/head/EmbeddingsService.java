@@ -1,17 +1,13 @@
 package io.splitcompute.head;
 
-import io.micronaut.scheduling.TaskExecutors;
 import io.splitcompute.api.Limits;
 import io.splitcompute.head.EmbeddingsRequest.Encoding;
 import io.splitcompute.head.EmbeddingsResponse.Embedding;
 import io.splitcompute.head.EmbeddingsResponse.Usage;
 import io.splitcompute.head.model.Head;
-import io.splitcompute.head.model.Heads;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.schedule.HeadRun;
-import io.splitcompute.head.schedule.Scheduler;
 import io.splitcompute.weights.Manifest;
-import jakarta.inject.Named;
 import jakarta.inject.Singleton;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -19,8 +15,6 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
-import java.util.concurrent.ExecutorService;
 import org.jspecify.annotations.Nullable;
 
 /** Answers {@code /v1/embeddings}: the cloud alone, pooled as the model says. */
@@ -30,20 +24,12 @@ final class EmbeddingsService {
   /** Bytes of JSON round one vector, at most. */
   private static final int JSON_BYTES_A_VECTOR = 64;
 
-  private final Heads heads;
-  private final Scheduler scheduler;
+  private final HeadRuns runs;
   private final Limits limits;
-  private final Executor answering;
 
-  EmbeddingsService(
-      Heads heads,
-      Scheduler scheduler,
-      Limits limits,
-      @Named(TaskExecutors.BLOCKING) ExecutorService answering) {
-    this.heads = heads;
-    this.scheduler = scheduler;
+  EmbeddingsService(HeadRuns runs, Limits limits) {
+    this.runs = runs;
     this.limits = limits;
-    this.answering = answering;
   }
 
   /**
@@ -52,18 +38,20 @@ final class EmbeddingsService {
    */
   CompletableFuture<EmbeddingsResponse> embed(byte @Nullable [] body) {
     EmbeddingsRequest request = EmbeddingsRequest.parse(body, limits);
-    Head head = heads.get(request.model());
+    Head head = runs.head(request.model());
     Manifest manifest = head.manifest();
     int dimensions = request.dimensionsOf(manifest.hiddenSize());
-    scheduler.requireRoom();
+    runs.requireRoom();
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     limits.requireResponse(
         (long) batch.lengths().length
-            * (JSON_BYTES_A_VECTOR + (long) dimensions * Vectors.JSON_BYTES_A_NUMBER));
-    return Cancellable.then(
-        scheduler.submit(head.scheduled(), batch, manifest.layers(), manifest.pooling().kind()),
-        run -> response(manifest, batch, run, request, dimensions),
-        answering);
+            * (JSON_BYTES_A_VECTOR + request.encoding().mostBytes(dimensions)));
+    return runs.answer(
+        head,
+        batch,
+        manifest.layers(),
+        manifest.pooling().kind(),
+        run -> response(manifest, batch, run, request, dimensions));
   }
 
   private static EmbeddingsResponse response(

@@ -9,7 +9,7 @@ import io.splitcompute.head.model.Heads;
 import jakarta.inject.Singleton;
 import org.reactivestreams.Publisher;
 
-/** The head is ready when its models are loaded. */
+/** The head is ready when its models are loaded, but for those that cannot be. */
 @Singleton
 @Readiness
 final class HeadReadiness implements HealthIndicator {

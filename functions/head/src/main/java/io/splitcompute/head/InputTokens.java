@@ -12,12 +12,6 @@ import java.util.List;
 /** Makes checked tokens of a request's input. */
 final class InputTokens {
 
-  /**
-   * Characters that a token may stand for, far beyond any text of a language: a longer text is not
-   * encoded at all, since encoding costs time before its tokens can be counted.
-   */
-  private static final int CHARACTERS_A_TOKEN = 64;
-
   private InputTokens() {}
 
   /**
@@ -64,31 +58,12 @@ final class InputTokens {
             .orElseThrow(
                 () -> invalid("is text, but this model has no tokenizer; send lists of token ids"));
     String prompt = head.manifest().prompts().before();
-    List<String> prompted = texts.stream().map(prompt::concat).toList();
-    return bounded(prompted, head.manifest(), limits).stream().map(tokenizer::encode).toList();
-  }
-
-  /** Texts of a length that can be encoded in time; those that a model cuts are cut beforehand. */
-  private static List<String> bounded(List<String> texts, Manifest manifest, Limits limits) {
-    int most = Math.multiplyExact(CHARACTERS_A_TOKEN, manifest.maxTokens());
-    List<String> bounded = new ArrayList<>();
-    long total = 0;
+    TextEncoding encoding = new TextEncoding(tokenizer, head.manifest(), limits);
+    List<int[]> sequences = new ArrayList<>();
     for (String text : texts) {
-      if (text.length() > most && manifest.truncateTokens() == null) {
-        throw invalid(
-            "has a text of %d characters%s, which is more than %d tokens"
-                .formatted(text.length(), at(bounded.size(), texts), manifest.maxTokens()));
-      }
-      String taken = text.length() > most ? text.substring(0, most) : text;
-      total += taken.length();
-      bounded.add(taken);
+      sequences.add(encoding.encode(prompt + text, at(sequences.size(), texts)));
     }
-    if (total > (long) CHARACTERS_A_TOKEN * limits.maxTokensPerRequest()) {
-      throw invalid(
-          "has %d characters, which is more than the %d tokens that are allowed in one request"
-              .formatted(total, limits.maxTokensPerRequest()));
-    }
-    return bounded;
+    return List.copyOf(sequences);
   }
 
   /** Which input it is, where there are several. */
@@ -96,7 +71,7 @@ final class InputTokens {
     return inputs.size() == 1 ? "" : " at index " + index;
   }
 
-  private static ProblemException invalid(String what) {
+  static ProblemException invalid(String what) {
     return ProblemException.invalid("input", "The field 'input' " + what);
   }
 }

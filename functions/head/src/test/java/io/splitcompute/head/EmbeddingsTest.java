@@ -20,6 +20,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** {@code /v1/embeddings}, as clients of OpenAI's API call it and read it. */
@@ -27,6 +28,7 @@ final class EmbeddingsTest {
 
   private static final String PATH = "/v1/embeddings";
   private static final String MODEL = "bert-mean";
+  private static final int MOST_BYTES = 50_000;
 
   private static RunningHead head;
 
@@ -34,7 +36,7 @@ final class EmbeddingsTest {
   static void start() throws Exception {
     head =
         RunningHead.start(
-            Map.of("splitcompute.limits.max-response-bytes", 50_000), MODEL, "gpt2-plain");
+            Map.of("splitcompute.limits.max-response-bytes", MOST_BYTES), MODEL, "gpt2-plain");
   }
 
   @AfterAll
@@ -96,6 +98,24 @@ final class EmbeddingsTest {
     float[] decoded = new float[bytes.remaining() / Float.BYTES];
     bytes.asFloatBuffer().get(decoded);
     assertArrayEquals(floats, decoded);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"float, 60", "base64, 156"})
+  void shouldAnswerAsManyVectorsAsFitTheirEncoding(String encoding, int most) throws Exception {
+    Map<String, Object> body =
+        new LinkedHashMap<>(Map.of("model", MODEL, "encoding_format", encoding));
+
+    body.put("input", Collections.nCopies(most, "a"));
+    HttpResponse<byte[]> whole = head.post(PATH, body);
+    body.put("input", Collections.nCopies(most + 1, "a"));
+    HttpResponse<byte[]> refused = head.post(PATH, body);
+
+    assertEquals(200, whole.statusCode());
+    assertEquals(most, RunningHead.json(whole).path("data").size());
+    assertTrue(whole.body().length <= MOST_BYTES, whole.body().length + " bytes");
+    assertEquals(400, refused.statusCode());
+    assertTrue(RunningHead.json(refused).path("detail").asText().contains("larger"));
   }
 
   @Test

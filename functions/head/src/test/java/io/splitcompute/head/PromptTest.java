@@ -4,17 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.splitcompute.weights.ModelName;
-import io.splitcompute.weights.checkpoint.Checkpoint;
-import io.splitcompute.weights.shard.ShardDType;
-import io.splitcompute.weights.shard.Sharder;
-import io.splitcompute.weights.store.FolderStore;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -22,8 +16,6 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A model's default prompt is put before every text, as sentence-transformers does it. */
 final class PromptTest {
-
-  private static final Path ENCODER = Fixture.FOLDER.resolve("bert-mean");
 
   @TempDir static Path folder;
 
@@ -81,20 +73,8 @@ final class PromptTest {
   }
 
   private static void shard(String name, String prompts) throws IOException {
-    Path checkpoint = Files.createDirectories(folder.resolve(name));
-    try (Stream<Path> files = Files.walk(ENCODER)) {
-      for (Path file : files.filter(Files::isRegularFile).toList()) {
-        Path copy = checkpoint.resolve(ENCODER.relativize(file).toString());
-        Files.createDirectories(copy.getParent());
-        Files.copy(file, copy);
-      }
-    }
+    Path checkpoint = ShardedFixtures.copy("bert-mean", folder.resolve(name));
     Files.writeString(checkpoint.resolve("config_sentence_transformers.json"), prompts);
-    new Sharder(new FolderStore(folder.resolve("store")))
-        .shard(
-            Checkpoint.open(checkpoint),
-            new ModelName(name),
-            List.of(ShardDType.F32),
-            (unit, done, all) -> {});
+    ShardedFixtures.shard(folder.resolve("store"), checkpoint, name);
   }
 }

@@ -172,7 +172,7 @@ public final class LocalCloud implements Closeable {
 
   /** A head tries again for ever; here nothing comes later that is not there now. */
   private static void awaitHead(Heads heads) throws IOException, InterruptedException {
-    while (!heads.ready()) {
+    while (!heads.complete()) {
       Optional<String> failure = heads.failure();
       if (failure.isPresent()) {
         throw new IOException(failure.get());

@@ -53,6 +53,11 @@ public final class Checkpoint implements ModelCheckpoint {
                         folder + " has no config.json; a folder in Hugging Face layout is needed"));
     Optional<JsonNode> index = JsonFile.read(folder.resolve(INDEX));
     if (Files.isRegularFile(folder.resolve(SINGLE))) {
+      if (index.isPresent()) {
+        throw new InvalidCheckpointException(
+            "%s has both %s and %s; remove the one that is not this model's"
+                .formatted(folder, SINGLE, INDEX));
+      }
       return new Checkpoint(folder, config, SafetensorsFile.open(folder.resolve(SINGLE)).tensors());
     }
     if (index.isEmpty()) {
@@ -139,12 +144,12 @@ public final class Checkpoint implements ModelCheckpoint {
   }
 
   @Override
-  public Optional<byte[]> tokenizer() throws IOException {
+  public Optional<byte[]> tokenizer(int vocabularySize) throws IOException {
     Path file = folder.resolve("tokenizer.json");
-    if (!Files.isRegularFile(file)) {
-      return Optional.empty();
-    }
-    return Optional.of(
-        JsonFile.withoutPaddingAndTruncation(Files.readAllBytes(file), file.toString()));
+    Optional<byte[]> bytes = JsonFile.bytes(file);
+    return bytes.isPresent()
+        ? Optional.of(
+            TokenizerFile.withoutPaddingAndTruncation(bytes.get(), file.toString(), vocabularySize))
+        : Optional.empty();
   }
 }

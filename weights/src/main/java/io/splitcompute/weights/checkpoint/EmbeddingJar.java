@@ -21,7 +21,6 @@ import java.util.zip.ZipFile;
 public final class EmbeddingJar implements ModelCheckpoint {
 
   private static final int MAX_GRAPH_BYTES = 1 << 30;
-  private static final int MAX_TOKENIZER_BYTES = 64 << 20;
 
   /**
    * @param name what the model is called
@@ -113,10 +112,11 @@ public final class EmbeddingJar implements ModelCheckpoint {
   }
 
   @Override
-  public Optional<byte[]> tokenizer() throws IOException {
+  public Optional<byte[]> tokenizer(int vocabularySize) throws IOException {
     String name = known.file() + "-tokenizer.json";
     return Optional.of(
-        JsonFile.withoutPaddingAndTruncation(read(name, MAX_TOKENIZER_BYTES), jar + ": " + name));
+        TokenizerFile.withoutPaddingAndTruncation(
+            read(name, JsonFile.MOST_BYTES), jar + ": " + name, vocabularySize));
   }
 
   /** An entry's bytes. What the jar says of their number is not believed before they are there. */

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +13,9 @@ import java.util.Optional;
 
 /** The JSON files of a checkpoint. */
 final class JsonFile {
+
+  /** Far beyond a tokenizer of a quarter of a million tokens. */
+  static final int MOST_BYTES = 64 << 20;
 
   // Numbers keep their digits: a tokenizer's scores are written back as they were read.
   private static final JsonMapper MAPPER =
@@ -28,16 +30,32 @@ final class JsonFile {
 
   /**
    * @return empty if there is no such file
-   * @throws InvalidCheckpointException if it is not one JSON object or list
+   * @throws InvalidCheckpointException if it is not one JSON object or list, or too large for one
    */
   static Optional<JsonNode> read(Path file) throws IOException {
+    Optional<byte[]> bytes = bytes(file);
+    return bytes.isPresent() ? Optional.of(parse(bytes.get(), file.toString())) : Optional.empty();
+  }
+
+  /**
+   * @return empty if there is no such file
+   * @throws InvalidCheckpointException if it has more than {@link #MOST_BYTES}
+   */
+  static Optional<byte[]> bytes(Path file) throws IOException {
     if (!Files.isRegularFile(file)) {
       return Optional.empty();
     }
-    return Optional.of(parse(Files.readAllBytes(file), file.toString()));
+    if (Files.size(file) > MOST_BYTES) {
+      throw new InvalidCheckpointException(file + " is larger than " + MOST_BYTES + " bytes");
+    }
+    return Optional.of(Files.readAllBytes(file));
   }
 
-  private static JsonNode parse(byte[] json, String origin) throws IOException {
+  /**
+   * @param origin for messages
+   * @throws InvalidCheckpointException if it is not one JSON object or list
+   */
+  static JsonNode parse(byte[] json, String origin) throws IOException {
     try {
       JsonNode node = MAPPER.readTree(json);
       if (node.isContainerNode()) {
@@ -50,20 +68,8 @@ final class JsonFile {
     throw new InvalidCheckpointException(origin + " is neither a JSON object nor a list");
   }
 
-  /**
-   * A {@code tokenizer.json}, its own padding and truncation switched off; the very bytes where
-   * they are off already.
-   *
-   * @param origin for messages
-   */
-  static byte[] withoutPaddingAndTruncation(byte[] tokenizer, String origin) throws IOException {
-    JsonNode node = parse(tokenizer, origin);
-    if (!node.hasNonNull("truncation") && !node.hasNonNull("padding")) {
-      return tokenizer;
-    }
-    ObjectNode changed = node.deepCopy();
-    changed.putNull("truncation");
-    changed.putNull("padding");
-    return MAPPER.writeValueAsBytes(changed);
+  /** A node as it is written back. */
+  static byte[] write(JsonNode node) throws IOException {
+    return MAPPER.writeValueAsBytes(node);
   }
 }

@@ -56,7 +56,10 @@ public sealed interface ModelCheckpoint permits Checkpoint, EmbeddingJar {
    * The bytes of {@code tokenizer.json}, its own padding and truncation switched off: they would
    * cut texts and add tokens behind the model's back.
    *
+   * @param vocabularySize tokens that the model has
    * @return empty if there is no tokenizer
+   * @throws InvalidCheckpointException if it is none of a kind that is supported, or not this
+   *     model's
    */
-  Optional<byte[]> tokenizer() throws IOException;
+  Optional<byte[]> tokenizer(int vocabularySize) throws IOException;
 }

@@ -16,6 +16,7 @@ import java.util.List;
  */
 final class OnnxBert {
 
+  private static final List<Long> FIRST_AXIS = List.of(0L);
   private static final List<Long> LAST_AXIS = List.of(-1L);
 
   private final OnnxGraph graph;
@@ -173,15 +174,21 @@ final class OnnxBert {
   private Heads heads(String value, List<Long> order) throws InvalidCheckpointException {
     graph.requireAttribute(value, "Transpose", "perm", order);
     List<String> reshaped = graph.inputs(graph.input(value, "Transpose"), "Reshape", 2);
+    graph.requireAttribute(reshaped.get(1), "Concat", "axis", FIRST_AXIS);
     List<String> shape = graph.inputs(reshaped.get(1), "Concat", 4);
     return new Heads(linear(reshaped.get(0)), positive(shape.get(2)), positive(shape.get(3)));
   }
 
   private int positive(String value) throws InvalidCheckpointException {
-    long[] sizes = graph.integers(value);
-    require(
-        sizes.length == 1 && sizes[0] > 0 && sizes[0] <= Integer.MAX_VALUE, value + " as a size");
-    return Math.toIntExact(sizes[0]);
+    long size = integer(value);
+    require(size > 0 && size <= Integer.MAX_VALUE, value + " as a size");
+    return Math.toIntExact(size);
+  }
+
+  private long integer(String value) throws InvalidCheckpointException {
+    long[] integers = graph.integers(value);
+    require(integers.length == 1, "%d integers at %s".formatted(integers.length, value));
+    return integers[0];
   }
 
   /** {@code (1 - mask) * minimum}, which leaves nothing of what is masked behind the softmax. */
@@ -233,19 +240,26 @@ final class OnnxBert {
 
   private String mean(String value) throws InvalidCheckpointException {
     graph.requireAttribute(value, "ReduceMean", "axes", LAST_AXIS);
+    graph.requireDefault(value, "ReduceMean", "keepdims", 1);
     return graph.input(value, "ReduceMean");
   }
 
   private Tables tables(String value) throws InvalidCheckpointException {
     List<String> all = sum(value);
     List<String> two = sum(all.get(0));
-    List<String> tokens = graph.inputs(two.get(0), "Gather", 2);
-    List<String> types = graph.inputs(two.get(1), "Gather", 2);
-    List<String> positions = graph.inputs(all.get(1), "Gather", 2);
+    List<String> tokens = lookup(two.get(0));
+    List<String> types = lookup(two.get(1));
+    List<String> positions = lookup(all.get(1));
     require(tokens.get(1).equals("input_ids"), "tokens that are not input_ids");
     require(types.get(1).equals("token_type_ids"), "types that are not token_type_ids");
     requireCounting(positions.get(1), size(positions.get(0), 0));
     return new Tables(tokens.get(0), positions.get(0), types.get(0));
+  }
+
+  /** A table and the rows that are taken of it. */
+  private List<String> lookup(String value) throws InvalidCheckpointException {
+    graph.requireDefault(value, "Gather", "axis", 0);
+    return graph.inputs(value, "Gather", 2);
   }
 
   /** Positions from 0 to as many as there are tokens. */
@@ -256,9 +270,9 @@ final class OnnxBert {
     for (int i = 0; i < counted.length; i++) {
       require(counted[i] == i, "positions that do not count from 0");
     }
-    require(graph.integers(slice.get(1))[0] == 0, "positions that start elsewhere than at 0");
-    require(graph.integers(slice.get(3))[0] == 1, "positions along another axis");
-    require(graph.integers(slice.get(4))[0] == 1, "positions in steps");
+    require(integer(slice.get(1)) == 0, "positions that start elsewhere than at 0");
+    require(integer(slice.get(3)) == 1, "positions along another axis");
+    require(integer(slice.get(4)) == 1, "positions in steps");
   }
 
   private List<String> sum(String value) throws InvalidCheckpointException {

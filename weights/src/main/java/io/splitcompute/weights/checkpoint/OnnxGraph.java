@@ -115,6 +115,22 @@ final class OnnxGraph {
    */
   void requireAttribute(String value, String operation, String name, List<Long> expected)
       throws InvalidCheckpointException {
+    if (!hasAttribute(value, operation, name, expected)) {
+      throw unknown("%s has no %s".formatted(place(node(value, operation)), name));
+    }
+  }
+
+  /**
+   * @throws InvalidCheckpointException if an attribute of the node from which a value comes is
+   *     there and not what it is where it is absent
+   */
+  void requireDefault(String value, String operation, String name, long byDefault)
+      throws InvalidCheckpointException {
+    hasAttribute(value, operation, name, List.of(byDefault));
+  }
+
+  private boolean hasAttribute(String value, String operation, String name, List<Long> expected)
+      throws InvalidCheckpointException {
     NodeProto node = node(value, operation);
     for (AttributeProto attribute : node.getAttributeList()) {
       if (attribute.getName().equals(name)) {
@@ -123,12 +139,12 @@ final class OnnxGraph {
                 ? List.of(attribute.getI())
                 : attribute.getIntsList();
         if (actual.equals(expected)) {
-          return;
+          return true;
         }
         throw unknown("%s has %s %s, not %s".formatted(place(node), name, actual, expected));
       }
     }
-    throw unknown("%s has no %s".formatted(place(node), name));
+    return false;
   }
 
   private NodeProto node(String value, String operation) throws InvalidCheckpointException {

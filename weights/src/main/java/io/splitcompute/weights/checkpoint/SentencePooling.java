@@ -27,12 +27,18 @@ public final class SentencePooling {
 
   /**
    * @return the checkpoint's own pooling; the normalised mean if it does not say
-   * @throws InvalidCheckpointException if it asks for a step or a pooling that is not supported
+   * @throws InvalidCheckpointException if it asks for a step or a pooling that is not supported, or
+   *     lacks the file that describes its pooling
    */
   public static Manifest.Pooling of(Checkpoint checkpoint) throws IOException {
     Optional<JsonNode> modules = checkpoint.json("modules.json");
     String file = file(checkpoint);
     Optional<JsonNode> pooling = checkpoint.json(file);
+    if (pooling.isEmpty() && modules.isPresent() && pools(modules.get())) {
+      throw new InvalidCheckpointException(
+          "%s: modules.json asks for a pooling, but %s, which says for which, is not there"
+              .formatted(checkpoint.folder(), file));
+    }
     return new Manifest.Pooling(
         pooling.isPresent() ? kind(checkpoint, file, pooling.get()) : Manifest.Pooling.Kind.MEAN,
         modules.isPresent() ? normalizes(checkpoint, modules.get()) : true);
@@ -50,6 +56,15 @@ public final class SentencePooling {
   private static String file(Checkpoint checkpoint) throws IOException {
     Optional<JsonNode> modules = checkpoint.json("modules.json");
     return (modules.isPresent() ? folder(checkpoint, modules.get()) : FOLDER) + "/config.json";
+  }
+
+  private static boolean pools(JsonNode modules) {
+    for (JsonNode module : modules) {
+      if (step(module).equals("Pooling")) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static String folder(Checkpoint checkpoint, JsonNode modules)

@@ -19,7 +19,8 @@ import picocli.CommandLine.Spec;
     name = "pull",
     description = {
       "Fetch a checkpoint from the Hugging Face hub, for 'shard'. What was begun goes on where it"
-          + " stopped, and what is there already is checked and not fetched again.",
+          + " stopped, and what is there already is checked and not fetched again. What another"
+          + " revision left in the folder is removed.",
       "A token for gated and private models is taken from the environment variable HF_TOKEN."
     })
 final class PullCommand implements Callable<Integer> {

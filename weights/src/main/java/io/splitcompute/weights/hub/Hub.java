@@ -3,15 +3,22 @@ package io.splitcompute.weights.hub;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.splitcompute.weights.store.ByteProgress;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.HttpURLConnection;
 import java.net.URI;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * The Hugging Face hub, or a mirror of it. Its API: <a
@@ -21,6 +28,7 @@ public final class Hub {
 
   private static final int MOST_REDIRECTS = 5;
   private static final int MOST_LISTING_BYTES = 16 << 20;
+  private static final int MOST_PORT = 65_535;
 
   private final URI endpoint;
   private final Optional<String> token;
@@ -50,7 +58,8 @@ public final class Hub {
   /**
    * Fetches a checkpoint into a folder. What is there and right already is not fetched again, and
    * what was begun goes on where it stopped. A file has its name only once it is whole and its hash
-   * is right.
+   * is right. What another revision left in the folder and a checkpoint is read from goes first, so
+   * that the folder is never a mixture of the two.
    *
    * @param name {@code owner/name}, or a name alone for the hub's oldest models
    * @param revision a branch, tag or commit
@@ -62,32 +71,81 @@ public final class Hub {
   public String pull(String name, String revision, Path folder, ByteProgress progress)
       throws IOException {
     HubModel model = model(name, revision);
-    List<HubFile> files = model.checkpoint();
-    long all = files.stream().mapToLong(HubFile::bytes).sum();
-    Files.createDirectories(folder);
-    requireRoom(folder, files);
+    long all = 0;
     long before = 0;
-    for (HubFile file : files) {
+    Set<Path> kept = new HashSet<>();
+    List<HubDownload> downloads = new ArrayList<>();
+    Files.createDirectories(folder);
+    for (HubFile file : model.checkpoint()) {
+      all = sum(all, file.bytes());
+      if (file.is(folder.resolve(file.path()))) {
+        before += file.bytes();
+        kept.add(folder.resolve(file.path()));
+      } else {
+        HubDownload download = new HubDownload(this, model, file, folder);
+        downloads.add(download);
+        kept.add(download.partial());
+      }
+    }
+    requireRoom(folder, downloads);
+    removeOtherParts(folder, kept);
+    long whole = all;
+    progress.at(before, whole);
+    for (HubDownload download : downloads) {
       long done = before;
-      new HubDownload(this, model, file, folder)
-          .run(retries, (bytes, ofFile) -> progress.at(done + bytes, all));
-      before += file.bytes();
+      download.run(retries, (bytes, ofFile) -> progress.at(done + bytes, whole));
+      before += download.bytes();
     }
     return model.commit();
   }
 
-  private static void requireRoom(Path folder, List<HubFile> files) throws IOException {
-    long missing =
-        files.stream()
-            .filter(file -> !Files.exists(folder.resolve(file.path())))
-            .mapToLong(HubFile::bytes)
-            .sum();
+  private static void requireRoom(Path folder, List<HubDownload> downloads) throws IOException {
+    long missing = 0;
+    for (HubDownload download : downloads) {
+      missing += download.missing();
+    }
     long room = Files.getFileStore(folder).getUsableSpace();
     if (missing > room) {
       throw new HubException(
           "%d MB are to be fetched, but %s has room for %d MB"
               .formatted(missing / 1_000_000, folder, room / 1_000_000));
     }
+  }
+
+  private static long sum(long bytes, long more) throws HubException {
+    try {
+      return Math.addExact(bytes, more);
+    } catch (ArithmeticException tooMany) {
+      throw new HubException("the hub announces more bytes than there can be");
+    }
+  }
+
+  private static void removeOtherParts(Path folder, Set<Path> kept) throws IOException {
+    // The folder itself may be a link.
+    Path real = folder.toRealPath();
+    Files.walkFileTree(
+        real,
+        Set.of(),
+        2,
+        new SimpleFileVisitor<>() {
+          @Override
+          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+              throws IOException {
+            Path path = real.relativize(file);
+            if (!attributes.isDirectory()
+                && HubModel.isPart(path.toString().replace(File.separatorChar, '/'))
+                && !kept.contains(folder.resolve(path))) {
+              Files.delete(file);
+            }
+            return FileVisitResult.CONTINUE;
+          }
+
+          @Override
+          public FileVisitResult visitFileFailed(Path file, IOException unreadable) {
+            // A folder that is none of the checkpoint's.
+            return FileVisitResult.CONTINUE;
+          }
+        });
   }
 
   private HubModel model(String name, String revision) throws IOException {
@@ -136,13 +194,27 @@ public final class Hub {
       if (status / 100 != 3 || location == null) {
         throw refusal(status, connection);
       }
-      URI next = uri.resolve(location);
+      URI next = next(uri, location);
       if (uri.getScheme().equals("https") && !"https".equals(next.getScheme())) {
         throw new HubException("the hub leads from https to " + next.getScheme());
       }
       uri = next;
     }
     throw new HubException("the hub redirects in a circle");
+  }
+
+  private static URI next(URI uri, String location) throws HubException {
+    try {
+      URI next = uri.resolve(location);
+      if (String.valueOf(next.getScheme()).matches("https?")
+          && next.getHost() != null
+          && next.getPort() <= MOST_PORT) {
+        return next;
+      }
+    } catch (IllegalArgumentException malformed) {
+      // Said below, as of an address that is well formed and no better.
+    }
+    throw new HubException("the hub leads to an address that is not one of HTTP");
   }
 
   private HttpURLConnection connect(URI uri, long offset) throws IOException {

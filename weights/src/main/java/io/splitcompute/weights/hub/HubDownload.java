@@ -30,14 +30,25 @@ final class HubDownload {
         folder.resolve(file.path() + "." + file.hash().hex().substring(0, 16) + ".partial");
   }
 
+  /** Where the file's bytes are until it is whole. */
+  Path partial() {
+    return partial;
+  }
+
+  /** Bytes of the file. */
+  long bytes() {
+    return file.bytes();
+  }
+
+  /** Bytes that are not on disk yet. */
+  long missing() throws IOException {
+    return Math.max(0, file.bytes() - (Files.exists(partial) ? Files.size(partial) : 0));
+  }
+
   /**
    * @throws HubException if the bytes are not those that the hub announced
    */
   void run(Retries retries, ByteProgress progress) throws IOException {
-    if (file.is(target)) {
-      progress.at(file.bytes(), file.bytes());
-      return;
-    }
     if (target.getParent() != null) {
       Files.createDirectories(target.getParent());
     }

@@ -19,15 +19,26 @@ record HubModel(String name, String commit, List<HubFile> files) {
 
   private static final String WEIGHTS = "model.safetensors";
 
+  /** Far beyond a tokenizer of a quarter of a million tokens. */
+  private static final long MOST_BYTES_BESIDE = 64 << 20;
+
   private static final Pattern SHARDED =
       Pattern.compile("model\\.safetensors\\.index\\.json|model-\\d{5}-of-\\d{5}\\.safetensors");
 
-  /** What a checkpoint has beside its weights. */
+  /** What a checkpoint has beside its weights, in its own folder. */
   private static final Pattern BESIDE =
       Pattern.compile(
-          "config\\.json|tokenizer\\.json|tokenizer_config\\.json|modules\\.json"
-              + "|sentence_bert_config\\.json|config_sentence_transformers\\.json"
-              + "|[A-Za-z0-9_]{1,64}_Pooling/config\\.json");
+          "config\\.json|tokenizer\\.json|modules\\.json"
+              + "|sentence_bert_config\\.json|config_sentence_transformers\\.json");
+
+  /** The pooling may be described in a folder of any plain name: {@code modules.json} has it. */
+  private static final Pattern STEP =
+      Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/config\\.json");
+
+  /** The folder of a step by the name that sentence-transformers gives it. */
+  private static final Pattern NUMBERED_STEP = Pattern.compile("\\d+_[A-Za-z]+/config\\.json");
+
+  private static final Pattern PARTIAL = Pattern.compile("\\.[0-9a-f]{16}\\.partial$");
 
   /**
    * Reads the hub's answer to {@code /api/models/<name>/revision/<revision>?blobs=true}.
@@ -70,7 +81,8 @@ record HubModel(String name, String commit, List<HubFile> files) {
    * before gigabytes are fetched. Only names that are known are taken, so none leads out of a
    * folder.
    *
-   * @throws HubException if there are no weights in safetensors
+   * @throws HubException if there are no weights in safetensors, or a file beside them is larger
+   *     than any such file
    */
   List<HubFile> checkpoint() throws HubException {
     boolean whole = files.stream().anyMatch(file -> file.path().equals(WEIGHTS));
@@ -85,12 +97,34 @@ record HubModel(String name, String commit, List<HubFile> files) {
           name + " has no weights in safetensors; convert them and give the folder to 'shard'");
     }
     List<HubFile> needed =
-        new ArrayList<>(
-            files.stream().filter(file -> BESIDE.matcher(file.path()).matches()).toList());
+        new ArrayList<>(files.stream().filter(file -> isBeside(file.path())).toList());
     if (needed.stream().noneMatch(file -> file.path().equals("config.json"))) {
       throw new HubException(name + " has no config.json");
     }
     needed.addAll(weights);
+    for (HubFile file : needed) {
+      if (!file.path().endsWith(".safetensors") && file.bytes() > MOST_BYTES_BESIDE) {
+        throw new HubException(
+            "%s has %d bytes in %s, at most %d are taken"
+                .formatted(name, file.bytes(), file.path(), MOST_BYTES_BESIDE));
+      }
+    }
     return List.copyOf(needed);
+  }
+
+  private static boolean isBeside(String path) {
+    return BESIDE.matcher(path).matches() || STEP.matcher(path).matches();
+  }
+
+  /**
+   * Whether a file of a checkpoint's folder would be read as a part of it, or is the beginning of
+   * such a file. Folders other than those that sentence-transformers writes are their owner's.
+   */
+  static boolean isPart(String path) {
+    String whole = PARTIAL.matcher(path).replaceFirst("");
+    return whole.equals(WEIGHTS)
+        || SHARDED.matcher(whole).matches()
+        || BESIDE.matcher(whole).matches()
+        || NUMBERED_STEP.matcher(whole).matches();
   }
 }

@@ -15,10 +15,12 @@ import java.util.stream.IntStream;
 
 /**
  * A linear weight as quants and scales. The quants stream; the scales are kept until theirs is the
- * turn, a sixteenth of the weight's bytes in f16. Rows are quantised in parallel, each by itself,
- * so the bytes do not depend on the number of processors.
+ * turn, a thirty-second of the weight's bytes in f16. Rows are quantised in parallel, each by
+ * itself, so the bytes do not depend on the number of processors.
  */
 final class QuantizedTensor {
+
+  private static final int SCALES_AT_ONCE = 1 << 16;
 
   private final SourceTensor tensor;
   private final BlockQuantization quantization;
@@ -117,9 +119,12 @@ final class QuantizedTensor {
     if (!quantized) {
       throw new IllegalStateException("the scales of " + tensor + " stand behind its quants");
     }
-    ByteBuffer bytes =
-        ByteBuffer.allocate(scales.length * DType.F16.bytes()).order(ByteOrder.LITTLE_ENDIAN);
-    bytes.asShortBuffer().put(scales);
-    out.write(bytes.array());
+    for (int first = 0; first < scales.length; first += SCALES_AT_ONCE) {
+      int count = Math.min(SCALES_AT_ONCE, scales.length - first);
+      ByteBuffer bytes =
+          ByteBuffer.allocate(count * DType.F16.bytes()).order(ByteOrder.LITTLE_ENDIAN);
+      bytes.asShortBuffer().put(scales, first, count);
+      out.write(bytes.array());
+    }
   }
 }

@@ -71,6 +71,9 @@ public final class Sharder {
     ModelSource source = checkpoint.model();
     Manifest.Pooling pooling = checkpoint.pooling();
     Manifest.Prompts prompts = checkpoint.prompts();
+    // Before gigabytes are written: these files are small, and wrong as often as others.
+    @Nullable Integer truncateTokens = checkpoint.truncateTokens(source.maxTokens());
+    Optional<byte[]> tokenizer = checkpoint.tokenizer(source.vocabularySize());
     int all = source.units().size() * dtypes.size() + 1;
     int done = 0;
     Canaries canaries = new Canaries(source);
@@ -101,7 +104,7 @@ public final class Sharder {
             source.hiddenSize(),
             source.vocabularySize(),
             source.maxTokens(),
-            checkpoint.truncateTokens(source.maxTokens()),
+            truncateTokens,
             source.embeddings(),
             source.layer(),
             source.finalNorm(),
@@ -109,7 +112,7 @@ public final class Sharder {
             prompts,
             dtypes.stream().map(ShardDType::word).toList(),
             units,
-            tokenizer(checkpoint));
+            tokenizer.isPresent() ? write(tokenizer.get()) : null);
     byte[] bytes = manifest.bytes();
     replace(StoreKeys.manifest(model, Sha256.of(bytes)), bytes);
     replace(StoreKeys.manifest(model), bytes);
@@ -131,17 +134,15 @@ public final class Sharder {
     return write(metadata, tensors);
   }
 
-  private Manifest.@Nullable Shard tokenizer(ModelCheckpoint checkpoint) throws IOException {
-    Optional<byte[]> json = checkpoint.tokenizer();
-    if (json.isEmpty()) {
-      return null;
-    }
-    byte[] bytes = json.get();
+  private Manifest.Shard write(byte[] tokenizer) throws IOException {
     return write(
         Map.of("format", FORMAT),
         List.of(
             new Source(
-                "tokenizer.json", DType.U8, new long[] {bytes.length}, out -> out.write(bytes))));
+                "tokenizer.json",
+                DType.U8,
+                new long[] {tokenizer.length},
+                out -> out.write(tokenizer))));
   }
 
   private Manifest.Shard write(Map<String, String> metadata, List<Source> tensors)

@@ -30,11 +30,11 @@ public final class FolderStore implements WeightStore {
     try (Stream<Path> entries = Files.list(models)) {
       for (Path entry : entries.sorted().toList()) {
         if (Files.isRegularFile(entry.resolve("manifest.json"))) {
-          names.add(new ModelName(entry.getFileName().toString()));
+          StoreKeys.modelOfCurrentManifest(
+                  StoreKeys.MODELS + entry.getFileName() + StoreKeys.MANIFEST)
+              .ifPresent(names::add);
         }
       }
-    } catch (IllegalArgumentException notAName) {
-      throw new IOException(models + " has a folder that is no model's: " + notAName.getMessage());
     }
     return List.copyOf(names);
   }

@@ -54,8 +54,6 @@ public final class S3Store implements WeightStore {
     } catch (SdkException failed) {
       throw new IOException(
           "the models in " + bucket + " cannot be listed: " + failed.getMessage(), failed);
-    } catch (IllegalArgumentException notAName) {
-      throw new IOException("the bucket " + bucket + " has a key under models/ that is no model's");
     }
   }
 

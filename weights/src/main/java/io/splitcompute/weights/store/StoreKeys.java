@@ -2,9 +2,13 @@ package io.splitcompute.weights.store;
 
 import io.splitcompute.weights.ModelName;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The keys of a store's objects, in a bucket and in a folder alike. */
 public final class StoreKeys {
+
+  private static final Logger LOG = LoggerFactory.getLogger(StoreKeys.class);
 
   static final String MODELS = "models/";
   static final String MANIFEST = "/manifest.json";
@@ -19,14 +23,20 @@ public final class StoreKeys {
   /**
    * The model whose current manifest has this key.
    *
-   * @return empty for another object's key
-   * @throws IllegalArgumentException if it is a manifest of what cannot be a model's name
+   * @return empty for another object's key, and for what cannot be a model's name: it must not hide
+   *     the models beside it
    */
   static Optional<ModelName> modelOfCurrentManifest(String key) {
     String[] steps = key.split("/", -1);
-    return steps.length == 3 && key.equals(MODELS + steps[1] + MANIFEST)
-        ? Optional.of(new ModelName(steps[1]))
-        : Optional.empty();
+    if (steps.length != 3 || !key.equals(MODELS + steps[1] + MANIFEST)) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(new ModelName(steps[1]));
+    } catch (IllegalArgumentException notAName) {
+      LOG.warn("The object {} is no model's: {}", key, notAName.getMessage());
+      return Optional.empty();
+    }
   }
 
   /** The manifest of a revision. */

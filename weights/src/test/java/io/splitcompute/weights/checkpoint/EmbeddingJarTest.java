@@ -46,7 +46,7 @@ class EmbeddingJarTest {
     Path jar = Path.of(URI.create(connection.getJarFileURL().toString()));
 
     JsonNode tokenizer =
-        new JsonMapper().readTree(ModelCheckpoint.open(jar).tokenizer().orElseThrow());
+        new JsonMapper().readTree(ModelCheckpoint.open(jar).tokenizer(30_522).orElseThrow());
 
     assertEquals("all-minilm-l6-v2", ModelCheckpoint.nameOf(jar));
     assertTrue(tokenizer.path("truncation").isNull());
@@ -62,7 +62,8 @@ class EmbeddingJarTest {
   })
   void shouldKnowWhatTheJarDoesNotSay(String file, String name, Pooling.Kind pooling, int tokens)
       throws Exception {
-    Path jar = jar(Map.of(file + ".onnx", "", file + "-tokenizer.json", "{}"));
+    String tokenizer = "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}";
+    Path jar = jar(Map.of(file + ".onnx", "", file + "-tokenizer.json", tokenizer));
 
     ModelCheckpoint checkpoint = ModelCheckpoint.open(jar);
 
@@ -71,7 +72,8 @@ class EmbeddingJarTest {
     assertEquals(tokens, checkpoint.truncateTokens(512));
     assertEquals(100, checkpoint.truncateTokens(100));
     assertEquals("", checkpoint.prompts().before());
-    assertArrayEquals("{}".getBytes(StandardCharsets.UTF_8), checkpoint.tokenizer().orElseThrow());
+    assertArrayEquals(
+        tokenizer.getBytes(StandardCharsets.UTF_8), checkpoint.tokenizer(1).orElseThrow());
   }
 
   @Test
@@ -122,7 +124,7 @@ class EmbeddingJarTest {
     ModelCheckpoint checkpoint = ModelCheckpoint.open(jar(Map.of("e5-small-v2.onnx", "")));
 
     String refusal =
-        assertThrows(InvalidCheckpointException.class, checkpoint::tokenizer).toString();
+        assertThrows(InvalidCheckpointException.class, () -> checkpoint.tokenizer(1)).toString();
     assertTrue(refusal.contains("lacks e5-small-v2-tokenizer.json"), refusal);
   }
 

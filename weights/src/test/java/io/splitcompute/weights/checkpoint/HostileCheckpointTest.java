@@ -1,6 +1,7 @@
 package io.splitcompute.weights.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,6 +11,7 @@ import io.splitcompute.weights.shard.ShardDType;
 import io.splitcompute.weights.shard.Sharder;
 import io.splitcompute.weights.store.FolderStore;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -184,6 +186,8 @@ class HostileCheckpointTest {
         "modules.json | [{\"type\": \"sentence_transformers.models.Dense\"}] | the step"
             + " sentence_transformers.models.Dense",
         "modules.json | [{\"type\": \"a.Pooling\", \"path\": \"../x\"}] | is no plain name",
+        "modules.json | [{\"type\": \"a.Pooling\", \"path\": \"2_Pooling\"}] | 2_Pooling/config.json,"
+            + " which says for which, is not there",
       })
   void shouldRefuseAPoolingThatIsNotSupported(String file, String json, String why)
       throws Exception {
@@ -192,6 +196,61 @@ class HostileCheckpointTest {
     Files.writeString(checkpoint.resolve(file), json);
 
     assertRefused(checkpoint, why);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "[] | has no model",
+        "{} | has no model",
+        "3 | neither a JSON object nor a list",
+        "{\"model\": {\"vocab\": {\"a\": 0}}} | of the kind ''; known are BPE and WordPiece",
+        "{\"model\": {\"type\": \"Unigram\"}} | of the kind 'Unigram'",
+        "{\"model\": {\"type\": \"BPE\"}} | has no vocabulary",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {}}} | has no vocabulary",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": -1}}} | a token whose id is none",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": \"1\"}}} | a token whose id is none",
+        "{\"model\": {\"merges\": [], \"vocab\": {\"a\": 11}}} | the token 11, but the model has 11",
+        "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 1}}, \"added_tokens\": [{\"id\": 12}]} |"
+            + " the token 12, but the model has 11",
+      })
+  void shouldRefuseATokenizerBeforeAnythingIsWritten(String json, String why) throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    Files.writeString(checkpoint.resolve("tokenizer.json"), json);
+
+    assertRefused(checkpoint, why);
+    assertFalse(Files.exists(folder.resolve("store")), "something was written");
+  }
+
+  @Test
+  void shouldRefuseALengthBeforeAnythingIsWritten() throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    Files.writeString(checkpoint.resolve("sentence_bert_config.json"), "{\"max_seq_length\": 0}");
+
+    assertRefused(checkpoint, "max_seq_length is not a positive integer");
+    assertFalse(Files.exists(folder.resolve("store")), "something was written");
+  }
+
+  @Test
+  void shouldRefuseTwoSetsOfWeights() throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    Files.writeString(
+        checkpoint.resolve("model.safetensors.index.json"), "{\"weight_map\": {\"a\": \"b\"}}");
+
+    assertRefused(checkpoint, "has both model.safetensors and model.safetensors.index.json");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"config.json", "tokenizer.json", "modules.json"})
+  void shouldNotReadAFileThatIsTooLarge(String name) throws Exception {
+    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
+    try (RandomAccessFile file = new RandomAccessFile(checkpoint.resolve(name).toFile(), "rw")) {
+      file.setLength((64 << 20) + 1);
+    }
+
+    assertRefused(checkpoint, name + " is larger than 67108864 bytes");
   }
 
   private void assertRefused(TestCheckpoint checkpoint, String why) throws IOException {

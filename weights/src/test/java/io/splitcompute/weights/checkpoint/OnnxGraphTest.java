@@ -196,6 +196,33 @@ class OnnxGraphTest {
             tensor("embeddings.token_type_embeddings.weight", t -> t.setDims(0, 0)),
             "of the shape [0, 384]"),
         change("positions that count from 1", positions(), "positions that do not count from 0"),
+        change("positions from nowhere", slice(1), "0 integers at"),
+        change("positions along no axis", slice(3), "0 integers at"),
+        change("positions in no steps", slice(4), "0 integers at"),
+        change(
+            "a lookup along another axis",
+            node(
+                "/embeddings/word_embeddings/Gather",
+                node -> node.addAttribute(integerAttribute("axis", 1))),
+            "axis [1], not [0]"),
+        change(
+            "a mean without its axis",
+            node(
+                "output/LayerNorm/ReduceMean",
+                node -> {
+                  List<AttributeProto> others =
+                      node.getAttributeList().stream()
+                          .filter(attribute -> !attribute.getName().equals("keepdims"))
+                          .toList();
+                  node.clearAttribute()
+                      .addAllAttribute(others)
+                      .addAttribute(integerAttribute("keepdims", 0));
+                }),
+            "keepdims [0], not [1]"),
+        change(
+            "a shape along another axis",
+            attribute("attention/self/Concat", 1),
+            "axis [1], not [0]"),
         change("two outputs", graph -> graph.addOutput(graph.getOutput(0)), "2 outputs"),
         change(
             "no layers",
@@ -269,6 +296,30 @@ class OnnxGraphTest {
 
   private static Consumer<GraphProto.Builder> attribute(String name, long value) {
     return node(name, node -> node.getAttributeBuilder(0).setI(value));
+  }
+
+  private static AttributeProto integerAttribute(String name, long value) {
+    return AttributeProto.newBuilder()
+        .setName(name)
+        .setType(AttributeProto.AttributeType.INT)
+        .setI(value)
+        .build();
+  }
+
+  /** Gives one input of the positions' Slice no elements. */
+  private static Consumer<GraphProto.Builder> slice(int input) {
+    return graph -> {
+      String constant =
+          graph.getNodeList().stream()
+              .filter(node -> node.getOpType().equals("Slice"))
+              .filter(node -> node.getInput(0).equals("embeddings.position_ids"))
+              .findFirst()
+              .orElseThrow()
+              .getInput(input);
+      graph.getNodeBuilderList().stream()
+          .filter(node -> node.getOutputList().contains(constant))
+          .forEach(node -> node.getAttributeBuilder(0).getTBuilder().setRawData(ByteString.EMPTY));
+    };
   }
 
   private static Consumer<GraphProto.Builder> order(String name) {

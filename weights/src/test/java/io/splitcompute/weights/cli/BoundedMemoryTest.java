@@ -15,8 +15,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command line in a process of its own, with a heap that the checkpoint does not fit into. */
 class BoundedMemoryTest {
@@ -27,8 +28,9 @@ class BoundedMemoryTest {
 
   @TempDir Path folder;
 
-  @Test
-  void shouldShard160MegabytesInAHeapOf64() throws Exception {
+  @ParameterizedTest
+  @ValueSource(strings = {"f32", "f16", "q8", "q4"})
+  void shouldShard160MegabytesInAHeapOf64(String dtype) throws Exception {
     Path checkpoint = writeCheckpoint(folder.resolve("wide"));
     assertTrue(Files.size(checkpoint.resolve("model.safetensors")) > 160_000_000);
     Path log = folder.resolve("log");
@@ -46,7 +48,7 @@ class BoundedMemoryTest {
                 "--out",
                 folder.resolve("store").toString(),
                 "--dtype",
-                "f16")
+                dtype)
             .redirectErrorStream(true)
             .redirectOutput(log.toFile())
             .start();
@@ -55,7 +57,7 @@ class BoundedMemoryTest {
     String printed = Files.readString(log);
     assertEquals(0, process.exitValue(), printed);
     assertEquals(1, printed.lines().count(), printed);
-    assertTrue(printed.startsWith("wide: gpt2, 1 layers, f16"), printed);
+    assertTrue(printed.startsWith("wide: gpt2, 1 layers, " + dtype), printed);
   }
 
   /** All weights are zero, so that the file is one long hole. */

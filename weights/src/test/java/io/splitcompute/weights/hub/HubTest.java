@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.splitcompute.weights.Sha256;
 import io.splitcompute.weights.TestCheckpoint;
 import io.splitcompute.weights.checkpoint.Checkpoint;
 import io.splitcompute.weights.hub.MisbehavingHub.Lie;
@@ -254,6 +255,109 @@ class HubTest {
 
     assertThrows(HubException.class, this::pull);
     assertNoWeights();
+  }
+
+  @Test
+  void shouldNotBeginWhatTheDiskHasNoRoomFor() {
+    hub.lying(WEIGHTS, new Lie(1L << 60, null));
+
+    assertSays("has room for", assertThrows(HubException.class, this::pull));
+  }
+
+  @Test
+  void shouldNotCountWhatWasBegunAsMissing() throws Exception {
+    hub.then((exchange, content) -> false);
+    for (int i = 0; i < 4; i++) {
+      hub.then(MisbehavingHub.breaksAfter(i == 0 ? 200 : 0));
+    }
+    assertThrows(IOException.class, this::pull);
+    HubModel model = new HubModel(MisbehavingHub.MODEL, MisbehavingHub.COMMIT, List.of());
+    HubFile file = new HubFile(WEIGHTS, weights.length, new HubFile.Lfs(Sha256.of(weights)));
+
+    assertEquals(weights.length - 200L, new HubDownload(client(), model, file, out).missing());
+  }
+
+  @Test
+  void shouldRefuseSizesThatNothingCanHave() {
+    hub.lying(WEIGHTS, new Lie(Long.MAX_VALUE, null));
+
+    assertSays("more bytes than there can be", assertThrows(HubException.class, this::pull));
+  }
+
+  @Test
+  void shouldRefuseSmallFilesThatAreNot() {
+    hub.lying("config.json", new Lie((64L << 20) + 1, null));
+
+    assertSays("at most 67108864 are taken", assertThrows(HubException.class, this::pull));
+  }
+
+  @Test
+  void shouldFetchThePoolingFromWhereverItIs() throws Exception {
+    hub.with("pooling.v2/config.json", new byte[] {'{', '}'});
+
+    pull();
+
+    assertTrue(Files.exists(out.resolve("pooling.v2/config.json")));
+  }
+
+  @Test
+  void shouldLeaveNothingOfAnotherRevision() throws Exception {
+    List<String> stale =
+        List.of(
+            "model-00001-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "modules.json",
+            "tokenizer.json",
+            "1_Pooling/config.json",
+            "model.safetensors.0123456789abcdef.partial");
+    List<String> others = List.of("notes.txt", "another-model/config.json", "1_Pooling/notes.txt");
+    for (String file : Stream.concat(stale.stream(), others.stream()).toList()) {
+      Files.createDirectories(out.resolve(file).getParent());
+      Files.writeString(out.resolve(file), "{}");
+    }
+
+    pull();
+
+    assertWhole();
+    for (String file : stale) {
+      assertFalse(Files.exists(out.resolve(file)), file);
+    }
+    for (String file : others) {
+      assertTrue(Files.exists(out.resolve(file)), file);
+    }
+  }
+
+  @Test
+  void shouldNotMixRevisionsWhereAPullBreaksOff() throws Exception {
+    Files.createDirectories(out);
+    Files.writeString(out.resolve(WEIGHTS), "another revision's");
+    hub.then((exchange, content) -> false);
+    for (int i = 0; i < 8; i++) {
+      hub.then(MisbehavingHub.breaksAfter(0));
+    }
+
+    assertThrows(IOException.class, this::pull);
+
+    assertTrue(Files.exists(out.resolve("config.json")));
+    assertFalse(Files.exists(out.resolve(WEIGHTS)));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "http://a b/c",
+        "http://[::1",
+        "%zz",
+        "mailto:someone@example.org",
+        "gopher://127.0.0.1/x",
+        "http:nowhere",
+        "http://127.0.0.1:99999/x",
+        "file:///etc/passwd"
+      })
+  void shouldNotFollowToWhatIsNoAddress(String location) {
+    hub.then(MisbehavingHub.status(302, "Location", location));
+
+    assertSays("not one of HTTP", assertThrows(HubException.class, this::pull));
   }
 
   @Test

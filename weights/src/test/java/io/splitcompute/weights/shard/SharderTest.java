@@ -99,7 +99,8 @@ class SharderTest {
     Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
     Files.writeString(
         checkpoint.resolve("tokenizer.json"),
-        "{\"truncation\": {\"max_length\": 3}, \"padding\": {}, \"score\": -1.50}");
+        "{\"truncation\": {\"max_length\": 3}, \"padding\": {}, \"score\": -1.50, "
+            + "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 10}}}");
 
     Manifest manifest = shard(checkpoint, "store");
     Manifest.Shard shard = Objects.requireNonNull(manifest.tokenizer());
@@ -107,14 +108,19 @@ class SharderTest {
         SafetensorsFile.open(new FolderStore(folder.resolve("store")).fetch(shard));
 
     assertEquals(
-        "{\"truncation\":null,\"padding\":null,\"score\":-1.50}",
+        "{\"truncation\":null,\"padding\":null,\"score\":-1.50,"
+            + "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":10}}}",
         StandardCharsets.UTF_8.decode(file.tensor("tokenizer.json").bytes()).toString());
   }
 
   @Test
   void shouldKeepTheBytesOfATokenizerThatNeitherPadsNorTruncates() throws Exception {
     Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
-    for (String json : List.of("{ \"padding\":null}", "{ \"version\" : \"1.0\" }")) {
+    // Neither names its kind, as the hub's oldest do not.
+    for (String json :
+        List.of(
+            "{ \"padding\":null, \"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}}",
+            "{ \"model\" : {\"unk_token\": \"a\", \"vocab\": {\"a\": 0}} }")) {
       Files.writeString(checkpoint.resolve("tokenizer.json"), json);
 
       Manifest.Shard shard = Objects.requireNonNull(shard(checkpoint, "store").tokenizer());

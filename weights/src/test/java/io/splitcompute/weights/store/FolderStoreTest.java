@@ -54,6 +54,14 @@ class FolderStoreTest {
   }
 
   @Test
+  void shouldPassOverWhatIsNoModel() throws Exception {
+    Path other = Files.createDirectories(folder.resolve("models/-no name-"));
+    Files.writeString(other.resolve("manifest.json"), "{}");
+
+    assertEquals(List.of(TinyModel.NAME), store.models());
+  }
+
+  @Test
   void shouldRefuseAManifestThatIsNone() throws Exception {
     Files.writeString(folder.resolve("models/tiny/manifest.json"), "{}");
 

@@ -131,6 +131,16 @@ class S3StoreTest {
   }
 
   @Test
+  void shouldPassOverWhatIsNoModel() throws Exception {
+    s3.client()
+        .putObject(
+            r -> r.bucket(bucket).key("models/-no name-/manifest.json"),
+            RequestBody.fromString("{}"));
+
+    assertEquals(List.of(TinyModel.NAME), store.models());
+  }
+
+  @Test
   void shouldTakeForbiddenForAbsent() throws Exception {
     assertEquals(
         Optional.empty(), new S3Store(answering(403), bucket, cache).manifest(TinyModel.NAME));

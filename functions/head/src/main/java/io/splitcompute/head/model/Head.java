@@ -57,14 +57,15 @@ public final class Head implements AutoCloseable {
     long started = System.nanoTime();
     Manifest manifest = published.manifest();
     List<Replica> replicas = new ArrayList<>();
+    Tokenizer tokenizer = null;
     try (UnitFiles files = new UnitFiles(manifest, variant(manifest), store)) {
+      // First: one that is none shows before the devices are filled, each time it is tried.
+      if (manifest.tokenizer() != null) {
+        tokenizer = Tokenizer.load(files.tokenizer(), manifest.truncateTokens());
+      }
       for (ComputeDevice device : devices) {
         replicas.add(Replica.load(manifest, files, device));
       }
-      Tokenizer tokenizer =
-          manifest.tokenizer() == null
-              ? null
-              : Tokenizer.load(files.tokenizer(), manifest.truncateTokens());
       double weights = (System.nanoTime() - started) / 1e9;
       Map<String, Double> phases = new LinkedHashMap<>();
       phases.put("weights", weights);
@@ -74,6 +75,9 @@ public final class Head implements AutoCloseable {
       return head;
     } catch (IOException | RuntimeException failed) {
       replicas.forEach(Replica::close);
+      if (tokenizer != null) {
+        tokenizer.close();
+      }
       throw failed;
     }
   }

@@ -13,9 +13,11 @@ import io.splitcompute.weights.store.WeightStore;
 import jakarta.annotation.PreDestroy;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
@@ -26,8 +28,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
- * are published. They load in the background from the start on; until then the container is not
- * ready.
+ * are published. They load in the background from the start on; until each was tried, and one of
+ * them is there, the container is not ready. One that cannot be loaded is tried again, for ever.
  */
 @Context
 public final class Heads {
@@ -52,6 +54,9 @@ public final class Heads {
   private final CountDownLatch loaded = new CountDownLatch(1);
   private volatile Optional<String> failure = Optional.empty();
 
+  /** The models that could not be loaded when they were last tried; absent until they all were. */
+  private volatile Optional<Set<ModelName>> missing = Optional.empty();
+
   Heads(
       WeightStore store,
       Devices devices,
@@ -70,8 +75,13 @@ public final class Heads {
   }
 
   /** Whether all models are loaded. */
-  public boolean ready() {
+  public boolean complete() {
     return loaded.getCount() == 0;
+  }
+
+  /** Whether there are models to answer with: all of them, or all but those that do not load. */
+  public boolean ready() {
+    return complete() || (missing.isPresent() && !heads.isEmpty());
   }
 
   /** Why the last attempt to load a model failed, as long as it has not been made good. */
@@ -80,41 +90,47 @@ public final class Heads {
   }
 
   /**
-   * @throws ProblemException model-not-found, or not-ready if models still load when {@code
-   *     splitcompute.wait-for-models} is over: on Lambda, whose first request comes with the start
+   * @throws ProblemException model-not-found, or not-ready if the model may still be loading when
+   *     {@code splitcompute.wait-for-models} is over: on Lambda, whose first request comes with the
+   *     start
    */
   public Head get(String name) {
     ModelName model = RequestedModel.named(name);
+    if (!heads.containsKey(model) && mayCome(model)) {
+      awaitLoaded();
+    }
+    // First: what is not missing any more is there.
+    boolean mayCome = mayCome(model);
     Head head = heads.get(model);
     if (head != null) {
       return head;
     }
-    if (!awaitLoaded()) {
-      throw ProblemException.later(
-          ProblemType.NOT_READY,
-          "The head is still loading its models; try again after Retry-After seconds",
-          Duration.ofSeconds(1));
-    }
-    head = heads.get(model);
-    if (head == null) {
+    if (!mayCome) {
       throw RequestedModel.notFound();
     }
-    return head;
+    throw ProblemException.later(
+        ProblemType.NOT_READY,
+        "The head is still loading its models; try again after Retry-After seconds",
+        Duration.ofSeconds(1));
   }
 
-  private boolean awaitLoaded() {
+  private boolean mayCome(ModelName model) {
+    return missing.map(names -> names.contains(model)).orElse(true);
+  }
+
+  private void awaitLoaded() {
     try {
-      return loaded.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+      loaded.await(patience.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
-      return false;
     }
   }
 
   private void loadAll() {
     Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
-      if (loadMissing(pause)) {
+      loadMissing(pause);
+      if (missing.filter(Set::isEmpty).isPresent()) {
         failure = Optional.empty();
         loaded.countDown();
         return;
@@ -128,19 +144,18 @@ public final class Heads {
   }
 
   /** Loads each model that is not loaded yet: one that fails does not keep the others. */
-  private boolean loadMissing(Duration pause) {
-    boolean complete = true;
+  private void loadMissing(Duration pause) {
     try {
+      Set<ModelName> stillMissing = new HashSet<>();
       for (ModelName model : models()) {
-        if (!heads.containsKey(model)) {
-          complete &= loaded(model, pause);
+        if (!heads.containsKey(model) && !loaded(model, pause)) {
+          stillMissing.add(model);
         }
       }
+      missing = Optional.of(Set.copyOf(stillMissing));
     } catch (IOException | RuntimeException failed) {
       failed(failed, "the models cannot be listed", pause);
-      complete = false;
     }
-    return complete;
   }
 
   private boolean loaded(ModelName model, Duration pause) {
@@ -157,9 +172,9 @@ public final class Heads {
     String reason = what + ": " + cause.getMessage();
     failure = Optional.of(reason);
     if (cause instanceof IOException) {
-      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason);
+      LOG.error("Not complete, trying again in {} s: {}", pause.toSeconds(), reason);
     } else {
-      LOG.error("Not ready, trying again in {} s: {}", pause.toSeconds(), reason, cause);
+      LOG.error("Not complete, trying again in {} s: {}", pause.toSeconds(), reason, cause);
     }
   }
 
