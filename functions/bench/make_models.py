@@ -36,7 +36,8 @@ class Graph:
             return self.known[key]
         self.count += 1
         name = f'c{self.count}'
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        # ascontiguousarray would make a vector of a scalar, and onnxruntime takes the inputs of Range for scalars where it fuses.
+        self.initialisers.append(numpy_helper.from_array(np.asarray(array, order='C'), name))
         if key:
             self.known[key] = name
         return name

@@ -74,6 +74,7 @@ final class ThroughputReport {
                 new OptionsBuilder()
                     .parent(new CommandLineOptions(arguments))
                     .include(ThroughputBenchmark.class.getSimpleName())
+                    .shouldFailOnError(true)
                     .jvmArgsAppend("-Dbench.models=" + System.getProperty("bench.models"))
                     .build())
             .run();
