@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TailBatch } from '../../src/engine/batch'
+import { allocate } from '../../src/engine/gpu'
 import { TailEngine } from '../../src/engine/tail-engine'
 import { activations, randomEngine } from '../support/engine'
 import { Random, RandomModel, type Shape } from '../support/random-model'
-import { destroyDevices, installWebGpu, openDevice } from '../support/webgpu'
+import { destroyDevices, installWebGpu, openBestDevice, openDevice } from '../support/webgpu'
 
 const never = new AbortController().signal
 const SHAPE: Shape = {
@@ -117,6 +118,19 @@ describe('a GPU that fails', () => {
 })
 
 describe('a GPU without room', () => {
+  it('shouldBeReportedInTruth', async () => {
+    const device = await openBestDevice()
+    // As many of the largest buffers as it takes.
+    const descriptor = { size: device.limits.maxBufferSize, usage: GPUBufferUsage.STORAGE }
+    const fill = async () => {
+      for (;;) {
+        await allocate(device, [descriptor])
+      }
+    }
+    await expect(fill()).rejects.toMatchObject({ code: 'out_of_memory' })
+    device.destroy()
+  })
+
   it.each(['uniforms', 'qkv', 'readback'])('shouldBeReportedWhereItHasNoneFor %s', async (label) => {
     const device = await openDevice()
     leaveNoRoom(device, label)
