@@ -32,8 +32,9 @@ export interface Device {
   tokenizer(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined>
 
   /**
-   * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
-   * @throws SplitComputeError `device_lost`, `out_of_memory`, `wrong_result`
+   * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`; empty for one of which
+   *   the GPU computed values that are not finite
+   * @throws SplitComputeError `device_lost`, `out_of_memory`, `limit_exceeded`, `canary_failed`, `wrong_result`
    */
   run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]>
 

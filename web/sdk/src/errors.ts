@@ -13,10 +13,10 @@
  * - `no_webgpu`: this browser, or this device, has no WebGPU
  * - `device_lost`: the GPU was taken away
  * - `out_of_memory`: the GPU, or the budget `memory`, has no room
- * - `limit_exceeded`: a tensor is larger than the GPU can bind
+ * - `limit_exceeded`: a tensor or a buffer is larger than the GPU can bind
  * - `invalid_shard`: a shard breaks its format
  * - `shard_refused`: the bytes of a shard are not the ones that the manifest names
- * - `canary_failed`: a unit's canary came out wrong on this device
+ * - `canary_failed`: a unit's canary came out wrong on this device, or a kernel does not compile there
  * - `download_limit`: what is still to be downloaded exceeds the limit of the page or of the connection
  * - `wrong_result`: the device computed something that cannot be right
  */
@@ -84,6 +84,11 @@ export class PartialFailure<Answer = unknown> extends SplitComputeError {
       { cause: first?.[1] },
     )
   }
+}
+
+/** A GPU's values that are NaN or infinite. */
+export function notFinite(): SplitComputeError {
+  return new SplitComputeError('wrong_result', 'The GPU computed values that are not finite.')
 }
 
 /** The error as a sentence for people. */

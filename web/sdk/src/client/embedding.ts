@@ -1,6 +1,6 @@
 import type { Device } from '../device'
 import type { TailBatch } from '../engine/batch'
-import { SplitComputeError, sentence } from '../errors'
+import { notFinite, SplitComputeError, sentence } from '../errors'
 import { RetryableError } from './api-client'
 import type { Cloud, Inputs, Pooled, Traffic } from './cloud'
 import { Deadline } from './deadline'
@@ -106,7 +106,26 @@ export class Embedding {
     const own = cut === 0 ? this.#knownTokens() : undefined
     const input = own ?? (await this.#cloudsInput(cut))
     const embeddings = await this.#onDevice(device, cut, input, claim)
-    return this.#result(embeddings, input.lengths, cut)
+    return this.#result(await this.#completed(embeddings), input.lengths, cut)
+  }
+
+  /** With the cloud's answers in the place of those that the device has computed wrong. */
+  async #completed(embeddings: Float32Array[]): Promise<Float32Array[]> {
+    const wrong = [...embeddings.keys()].filter((i) => embeddings[i]?.length === 0)
+    if (wrong.length === 0) {
+      return embeddings
+    }
+    const { cloud, loader, manifest } = this.sides
+    const { inputs, pooled } = this.request
+    loader.recheck()
+    this.#deviceFailed = true
+    this.#fallBack(manifest.layers, `The cloud answered ${wrong.length} of ${embeddings.length}`, notFinite())
+    const asked = wrong.map((i) => inputs[i]) as unknown as Inputs
+    const { result } = await this.#askCloud((signal) =>
+      cloud.embeddings(asked, manifest, pooled, signal, this.#enough),
+    )
+    this.#count(result.traffic)
+    return embeddings.map((embedding, i) => result.embeddings[wrong.indexOf(i)] ?? embedding)
   }
 
   /** All layers on one side: the cloud if it answers, else a device that has the whole model. */
@@ -157,6 +176,9 @@ export class Embedding {
       this.#signal,
     )
     this.#milliseconds.device += performance.now() - start
+    if (embeddings.some(({ length }) => length === 0)) {
+      throw notFinite()
+    }
     return this.#result(embeddings, input.lengths, 0)
   }
 

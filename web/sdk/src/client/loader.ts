@@ -151,6 +151,11 @@ export class Loader {
       await this.giveUp('The GPU computed wrong values again and again.')
       return
     }
+    await this.recheck()
+  }
+
+  /** Of a result a part was not finite, which may be the inputs' own doing: what the canaries pass stays. */
+  async recheck(): Promise<void> {
     this.#checking ??= this.#checkAll().finally(() => {
       this.#checking = undefined
     })

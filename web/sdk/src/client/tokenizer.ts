@@ -38,7 +38,8 @@ export class LazyTokenizer {
   /**
    * The tokens of each text.
    *
-   * @throws SplitComputeError `invalid_argument` for a text without tokens or with too many; whatever keeps the tokenizer away
+   * @throws SplitComputeError `invalid_argument` for a text without tokens, with too many or with one that the model does not know;
+   *   whatever keeps the tokenizer away
    */
   async encode(texts: readonly string[], signal: AbortSignal): Promise<number[][]> {
     const tokenize = await this.#get()
@@ -46,8 +47,9 @@ export class LazyTokenizer {
     return texts.map((text) => {
       const tokens = tokenize(text, this.manifest.truncateTokens)
       if (!this.#isValid(tokens)) {
+        const { maxTokens, vocabularySize } = this.manifest
         throw new InvalidInput(
-          `a text has ${tokens.length} tokens; from 1 to ${this.manifest.maxTokens} are possible`,
+          `a text has ${tokens.length} tokens; from 1 to ${maxTokens} are possible, each below ${vocabularySize}`,
         )
       }
       return tokens
@@ -82,6 +84,7 @@ export class LazyTokenizer {
   }
 
   #isValid(tokens: readonly number[]): boolean {
-    return tokens.length > 0 && tokens.length <= this.manifest.maxTokens
+    const { maxTokens, vocabularySize } = this.manifest
+    return tokens.length > 0 && tokens.length <= maxTokens && tokens.every((id) => id < vocabularySize)
   }
 }

@@ -1,9 +1,9 @@
 import type { Manifest, Part, Shard } from '../client/manifest'
 import type { DeviceSettings, Loaded } from '../device'
-import { requestDevice } from '../engine/gpu'
+import { bindingLimit, requestDevice } from '../engine/gpu'
 import { TailEngine } from '../engine/tail-engine'
 import type { UnitBuffers } from '../engine/unit-buffers'
-import { MOST_TOKENS, tokensWithin } from '../engine/workspace'
+import { tokensWithin } from '../engine/workspace'
 import { SplitComputeError } from '../errors'
 import { readSafetensorsHeader } from '../shards/safetensors'
 import { sha256 } from '../shards/sha256'
@@ -53,7 +53,7 @@ export class DeviceServer {
 
   async #open(settings: DeviceSettings): Promise<Tail> {
     const gpu = await requestDevice()
-    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings), {
+    const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings, gpu), {
       memory: settings.memory,
     })
     gpu.lost.then(({ reason, message }) => {
@@ -283,7 +283,9 @@ function tokenizerJson(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> 
   return bytes.slice(begin, begin + tensor.bytes)
 }
 
-/** A workspace takes at most a quarter of the memory, but always has room for the longest input. */
-function runTokens({ manifest, memory }: DeviceSettings): number {
-  return Math.max(manifest.maxTokens, tokensWithin(manifest, memory / 4, MOST_TOKENS))
+/** The workspace has room for the longest input; for more it takes what the units leave, and at most a quarter of the memory. */
+function runTokens(settings: DeviceSettings, gpu: GPUDevice): number {
+  const { manifest, memory, units } = settings
+  const left = memory - units.reduce((sum, unit) => sum + shardOf(settings, unit).bytes, 0)
+  return Math.max(manifest.maxTokens, tokensWithin(manifest, Math.min(left, memory / 4), bindingLimit(gpu)))
 }

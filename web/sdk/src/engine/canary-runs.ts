@@ -73,44 +73,52 @@ export class CanaryRuns {
     checkSame(unit, values.subarray(0, hiddenSize), values.subarray(stride, stride + hiddenSize))
   }
 
-  /** A layer as requests run it, from halves to a pooled row, against its rows from floats, averaged here. */
+  /** A layer as `whole`, and what requests have around it: halves that are unpacked, and rows that are averaged. */
   async asServed(unit: string, canary: Canary, forced: Selection, signal: AbortSignal): Promise<void> {
     const { manifest } = this.host
     const { hiddenSize } = manifest
     const rows = canaryRows(manifest)
     const from = layerOf(unit) ?? manifest.layers
     const { halves, floats } = truncateToHalves(canaryInput(canary, manifest))
-    const span = (input: RunSpan['input']): RunSpan => ({
-      lengths: [rows],
-      input,
+    const lengths = [rows]
+    const unpacked: RunSpan = {
+      lengths,
+      input: { dtype: 'f16', bytes: halves },
       from,
-      to: from + 1,
+      to: from,
       final: false,
       forced,
-    })
+    }
+    const input = inputRows(canary, manifest, 0, rows)
+    const layer: RunSpan = { lengths, input, from, to: from + 1, final: false, pooled: true, forced }
     const stride = rowStride(hiddenSize)
-    const spans = [span({ dtype: 'f16', bytes: halves }), span({ dtype: 'f32', bytes: floats })]
     const values = await this.host.compute(
-      spans,
-      (1 + rows) * stride * 4,
+      [unpacked, layer],
+      (1 + 2 * rows) * stride * 4,
       signal,
       (results, encoding, i) => {
-        if (i > 0) {
-          return [{ from: 0, rows, to: 1 }]
+        if (i === 0) {
+          return [{ from: 0, rows, to: 1 + rows }]
         }
         encoding.pool('mean', false, results, 0)
-        return []
+        return [{ from: 0, rows, to: 1 }]
       },
-      1,
+      0,
     )
+    const row = (index: number) => values.subarray(index * stride, index * stride + hiddenSize)
+    checkAnswer(unit, canary, row(rows))
     const mean = Float32Array.from({ length: hiddenSize }, (_, column) => {
       let sum = 0
-      for (let row = 1; row <= rows; row++) {
-        sum += at(values, row * stride + column)
+      for (let i = 1; i <= rows; i++) {
+        sum += at(row(i), column)
       }
       return sum / rows
     })
-    checkSame(unit, mean, values.subarray(0, hiddenSize))
+    checkSame(unit, mean, row(0))
+    const expected = new Float32Array(floats.buffer)
+    for (let i = 0; i < rows; i++) {
+      checkSame(unit, expected.subarray(i * hiddenSize, (i + 1) * hiddenSize), row(1 + rows + i))
+    }
   }
 
   /** The last row behind all others as a single token, and the last two together: attention on a cache has a kernel for each. */

@@ -1,11 +1,15 @@
 import { type LogitsWorkspace, logitStride, MOST_TOP, SORTED } from './logits-memory'
 import { matmulDispatch } from './matmul-dispatch'
 import type { Kernel } from './pipelines'
+import type { Grid } from './recording'
 import type { RunEncoding } from './run-encoding'
 import type { TailProgram } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
 import type { MatmulVariant } from './variants'
 import { rowStride, type Workspace } from './workspace'
+
+/** Operations on a score that it takes to sort a run of them: each of 45 steps compares and swaps. */
+const SORT_OPERATIONS = 90
 
 export interface LogitsKernels {
   readonly matmul: MatmulVariant
@@ -80,7 +84,14 @@ export class LogitsEncoding {
     const { workspace, runWorkspace } = this.target
     const constants = [rowStride(this.program.manifest.hiddenSize) / 4, first]
     const bound = [runWorkspace().chosen, encoding.output, workspace.gathered]
-    this.#add(encoding, this.kernels.gather, bound, constants, [rows])
+    this.#add(
+      encoding,
+      this.kernels.gather,
+      bound,
+      constants,
+      [rows],
+      rows * this.program.manifest.hiddenSize,
+    )
     return workspace.gathered
   }
 
@@ -101,7 +112,8 @@ export class LogitsEncoding {
       })
       const scaled = scales[i] === undefined ? [] : [scales[i].binding]
       // There is no bias; whatever is bound in its place is not read.
-      this.#add(encoding, linear, [input, binding, binding, output, ...scaled], constants, grid)
+      const bound = [input, binding, binding, output, ...scaled]
+      this.#add(encoding, linear, bound, constants, grid, 2 * rows * manifest.hiddenSize * out)
     }
   }
 
@@ -113,7 +125,8 @@ export class LogitsEncoding {
       const output = last ? results : (candidates[i % 2] as GPUBuffer)
       const constants = [count, input.stride, k, runs * k, last ? firstResult : 0]
       const kernel = i === 0 ? this.kernels.firstTop : this.kernels.nextTop
-      this.#add(encoding, kernel, [input.buffer, output], constants, [runs, rows])
+      const operations = rows * runs * SORTED * SORT_OPERATIONS
+      this.#add(encoding, kernel, [input.buffer, output], constants, [runs, rows], operations)
       input = { buffer: output, stride: 2 * runs * k }
     }
   }
@@ -136,9 +149,10 @@ export class LogitsEncoding {
     kernel: Kernel,
     resources: readonly (GPUBuffer | GPUBufferBinding)[],
     constants: readonly number[],
-    grid: readonly [number, number?, number?],
+    grid: Grid,
+    operations: number,
   ): void {
     const group = this.program.groups.create(kernel, this.target.uniforms(), resources)
-    encoding.recording.add(kernel, group, constants, grid)
+    encoding.recording.add(kernel, group, constants, grid, operations)
   }
 }

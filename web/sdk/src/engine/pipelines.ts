@@ -1,4 +1,5 @@
 import type { Activation, Dtype, Mask } from '../client/manifest'
+import { SplitComputeError } from '../errors'
 import activation from './kernels/activation.wgsl'
 import attentionCombine from './kernels/attention_combine.wgsl'
 import attentionParams from './kernels/attention_params.wgsl'
@@ -247,7 +248,11 @@ export class Pipelines {
     const key = [source.name, ...Object.values(source.constants)].join(' ')
     let kernel = this.#kernels.get(key)
     if (kernel === undefined) {
-      kernel = this.#compile(key, source)
+      kernel = this.#compile(key, source).catch((cause: unknown) => {
+        // Whoever asks again may have more luck: a compiler fails for want of memory as well.
+        this.#kernels.delete(key)
+        throw new SplitComputeError('canary_failed', 'A kernel does not compile on this device.', { cause })
+      })
       // Whoever runs it sees the failure; one that nobody awaits yet must not be reported as unhandled.
       kernel.catch(() => undefined)
       this.#kernels.set(key, kernel)

@@ -1,4 +1,4 @@
-import type { Dtype } from '../client/manifest'
+import type { Canary, Dtype } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import { canaryRows } from './canary'
 import { type CanaryHost, CanaryRuns, layerOf } from './canary-runs'
@@ -8,22 +8,34 @@ import { type KernelChoice, type Role, type Selection, variantName } from './ker
 export interface ProofHost extends CanaryHost {
   readonly dtype: Dtype
   readonly choice: KernelChoice
-  /** Rows of a run at most. */
-  readonly mostTokens: number
+  /** Whether a unit is on the device. */
+  readonly attached: (unit: string) => boolean
 }
 
 /** Runs a canary with these variants; gives the failure, if any. */
 type Trial = (selection: Selection) => Promise<Error | undefined>
 
+/** A layer whose canary has passed, and the variants with which it has. */
+interface Witness {
+  readonly unit: string
+  readonly canary: Canary
+  readonly selection: Selection
+}
+
+/** Of a proof: it serves every run that waits for it, and none of them may end it. */
+const UNENDING = new AbortController().signal
+
 /**
- * Runs canaries: of every unit, and of the first layer under each variant of a kernel that runs will take. A variant that computes
- * wrong is dropped for another.
+ * Runs canaries: of every unit when it is attached, and of a layer under each variant of a kernel before the first run that takes it. A
+ * variant that computes wrong is dropped for another.
  */
 export class Proof {
   readonly #proved = new Set<string>()
+  readonly #proving = new Map<string, Promise<void>>()
   /** Variants with which the canary of some unit has passed. */
   readonly #right = new Set<string>()
   #served = false
+  readonly #witnesses = new Map<string, Witness>()
   /** Kernels all of whose variants in use are proved, with the exclusions of that time. */
   readonly #settled = new Map<string, number>()
   readonly #runs: CanaryRuns
@@ -38,31 +50,63 @@ export class Proof {
    * @throws SplitComputeError `canary_failed` where no variant computes it right
    */
   async check(unit: string, signal: AbortSignal): Promise<void> {
-    const { manifest, dtype, mostTokens } = this.host
+    const { manifest, dtype } = this.host
     const canary = manifest.units.get(unit)?.get(dtype)?.canary
     if (canary === undefined) {
       return
     }
-    const trial: Trial = (selection) =>
-      caught(
-        unit === 'lm_head'
-          ? this.#runs.logits(canary, selection, signal)
+    const isLayer = layerOf(unit) !== undefined
+    const trial: Trial = (selection) => {
+      if (unit === 'lm_head') {
+        return caught(this.#runs.logits(canary, selection, signal))
+      }
+      return caught(
+        isLayer && !this.#served
+          ? this.#runs.asServed(unit, canary, selection, signal)
           : this.#runs.whole(unit, canary, selection, signal),
       )
+    }
     const rows = unit === 'lm_head' ? 1 : canaryRows(manifest)
     const selection = await this.#settle(rows, rolesOf(unit), trial)
-    if (layerOf(unit) !== undefined) {
-      if (!this.#served) {
-        await this.#runs.asServed(unit, canary, selection, signal)
-        this.#served = true
+    if (isLayer) {
+      this.#served = true
+      this.#witnesses.set(unit, { unit, canary, selection })
+      for (const role of rolesOf(unit)) {
+        this.#proved.add(use(role, selection[role]))
       }
-      await this.#proveInUse('matmul', mostTokens, selection, trial)
-      await this.#proveInUse('attention', manifest.maxTokens, selection, trial)
-      await this.#proveInUse('norm', 1, selection, trial)
-      if (manifest.layer.attention.mask === 'causal') {
-        const single: Trial = (forced) => caught(this.#runs.single(unit, canary, selection, forced, signal))
-        await this.#proveInUse('matmul', 1, selection, single, 'single ')
+    }
+  }
+
+  /**
+   * Proves the variants that a run takes and that no canary has run with. Nothing can be proved before a layer's canary has passed.
+   *
+   * @param longest tokens of its longest sequence
+   * @throws SplitComputeError `canary_failed` where every variant of a kernel computes wrong
+   */
+  async ready(rows: number, longest: number): Promise<void> {
+    const { choice, manifest, attached } = this.host
+    const witness = [...this.#witnesses.values()].find(({ unit }) => attached(unit))
+    if (witness === undefined) {
+      return
+    }
+    const { unit, canary, selection } = witness
+    // A token that sees no other has kernels of its own.
+    const alone = rows === 1 && manifest.layer.attention.mask === 'causal'
+    for (;;) {
+      const selected = choice.select(rows, longest)
+      const of = (role: Role) => use(role, selected[role], role === 'matmul' && alone ? 'single ' : '')
+      const role = rolesOf(unit).find((role) => !this.#proved.has(of(role)))
+      if (role === undefined) {
+        return
       }
+      const forced = { ...selection, [role]: selected[role] }
+      await this.#prove(role, selected[role], of(role), () =>
+        caught(
+          role === 'matmul' && alone
+            ? this.#runs.single(unit, canary, selection, forced, UNENDING)
+            : this.#runs.whole(unit, canary, forced, UNENDING),
+        ),
+      )
     }
   }
 
@@ -176,23 +220,42 @@ export class Proof {
     if (this.#settled.get(kind + role) === choice.exclusions) {
       return
     }
-    const name = (variant: Selection[Role]) => `${kind}${role} ${variantName(role, variant)}`
-    if (kind !== 'single ') {
-      this.#proved.add(name(selection[role]))
-    }
+    this.#proved.add(use(role, selection[role], kind))
     for (;;) {
-      const variant = choice.inUse(role, most).find((used) => !this.#proved.has(name(used)))
+      const variant = choice.inUse(role, most).find((used) => !this.#proved.has(use(role, used, kind)))
       if (variant === undefined) {
         this.#settled.set(kind + role, choice.exclusions)
         return
       }
-      if ((await trial({ ...selection, [role]: variant })) === undefined) {
-        this.#proved.add(name(variant))
-      } else {
-        choice.exclude(role, variant)
-      }
+      await this.#prove(role, variant, use(role, variant, kind), () =>
+        trial({ ...selection, [role]: variant }),
+      )
     }
   }
+
+  /** Tries a variant, and excludes it where it computes wrong; several may ask for the same at once. */
+  #prove(
+    role: Role,
+    variant: Selection[Role],
+    name: string,
+    trial: () => Promise<Error | undefined>,
+  ): Promise<void> {
+    const conclude = async () => {
+      if ((await trial()) === undefined) {
+        this.#proved.add(name)
+      } else {
+        this.host.choice.exclude(role, variant)
+      }
+    }
+    const proving = this.#proving.get(name) ?? conclude().finally(() => this.#proving.delete(name))
+    this.#proving.set(name, proving)
+    return proving
+  }
+}
+
+/** What a variant is taken for. */
+function use(role: Role, variant: Selection[Role], kind = ''): string {
+  return `${kind}${role} ${variantName(role, variant)}`
 }
 
 const PLAINEST: Selection = {
@@ -226,11 +289,6 @@ async function caught(run: Promise<void>): Promise<Error | undefined> {
   } catch (error) {
     if (error instanceof SplitComputeError && error.code === 'canary_failed') {
       return error
-    }
-    if (error instanceof Error && error.name === 'GPUPipelineError') {
-      return new SplitComputeError('canary_failed', 'A kernel does not compile on this device.', {
-        cause: error,
-      })
     }
     throw error
   }

@@ -22,19 +22,33 @@ export class Recording {
   readonly #dispatches: Dispatch[] = []
   readonly #constants: (readonly number[])[] = []
   readonly #sliceEnds: number[] = []
+  #operations = 0
+  #inSlice = 0
 
-  add(kernel: Kernel, group: GPUBindGroup, constants: readonly number[], grid: Grid): void {
+  /** @param mostInSlice operations of a slice, unless a single dispatch has more */
+  constructor(private readonly mostInSlice: number) {}
+
+  /** @param operations about how many the dispatch takes */
+  add(
+    kernel: Kernel,
+    group: GPUBindGroup,
+    constants: readonly number[],
+    grid: Grid,
+    operations: number,
+  ): void {
+    if (this.#inSlice > 0 && this.#inSlice + operations > this.mostInSlice) {
+      this.#sliceEnds.push(this.#dispatches.length)
+      this.#inSlice = 0
+    }
+    this.#inSlice += operations
+    this.#operations += operations
     this.#dispatches.push({ kernel, group, grid })
     this.#constants.push(constants)
   }
 
-  /** What is added from here on is submitted on its own. */
-  endSlice(): void {
-    this.#sliceEnds.push(this.#dispatches.length)
-  }
-
-  get dispatches(): number {
-    return this.#dispatches.length
+  /** Of all dispatches together. */
+  get operations(): number {
+    return this.#operations
   }
 
   /** Writes the constants, and gives an encoder for each slice with its dispatches in one pass. */

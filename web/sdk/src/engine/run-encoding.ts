@@ -13,6 +13,9 @@ import { rowStride, type Workspace } from './workspace'
 /** As `pool.wgsl` counts them. */
 export const POOLING_KINDS = { mean: 0, last: 1, cls: 2 } as const
 
+/** Operations on an element that a LayerNorm takes, beside the sums that it adds up. */
+const NORM_OPERATIONS = 8
+
 /** What one run computes: whole sequences through a range of layers. */
 export interface RunSpan {
   /** Tokens of each sequence. */
@@ -24,6 +27,8 @@ export interface RunSpan {
   readonly to: number
   /** Whether the final LayerNorm follows, where the model has one. */
   readonly final: boolean
+  /** Whether `pool` follows. */
+  readonly pooled?: boolean
   /** Where the sequences go on from what earlier spans left in a cache. */
   readonly cached?: CachedSequences
   /** Variants of kernels to take instead of those that the shape asks for. */
@@ -34,8 +39,8 @@ export interface RunTarget {
   readonly unit: (name: string) => UnitBuffers
   readonly workspace: Workspace
   readonly uniforms: GPUBuffer
-  /** Layers that one submit takes. */
-  readonly sliceLayers: number
+  /** Operations that one submit takes at most, unless a single dispatch takes more. */
+  readonly sliceOperations: number
 }
 
 /** The kernels that runs of one shape take. */
@@ -61,12 +66,14 @@ interface Linear {
 
 /** One run on its way into a recording. */
 export class RunEncoding {
-  readonly recording = new Recording()
+  readonly recording: Recording
   readonly #h: number
   readonly #post: boolean
   readonly #rows: number
   readonly #device: GPUDevice
   #blocks = 0
+  /** Of a query and a key that it sees. */
+  #pairs = 0
   /** That a query sees. */
   #mostKeys = 0
 
@@ -77,6 +84,7 @@ export class RunEncoding {
     private readonly target: RunTarget,
   ) {
     const { hiddenSize, layer } = program.manifest
+    this.recording = new Recording(target.sliceOperations)
     this.#h = hiddenSize
     this.#post = layer.norm.order === 'post'
     this.#rows = span.lengths.reduce((sum, length) => sum + length, 0)
@@ -167,7 +175,7 @@ export class RunEncoding {
       this.output,
       results,
     ])
-    this.recording.add(kernel, group, constants, [this.span.lengths.length])
+    this.recording.add(kernel, group, constants, [this.span.lengths.length], this.#rows * this.#h)
   }
 
   get #finalNorm(): boolean {
@@ -206,6 +214,7 @@ export class RunEncoding {
         const endKey = (mask === 'causal' ? query + count : end) + shift
         blocks.push(query, count, first, endKey, shift, cachedKeys, row, 0)
         this.#mostKeys = Math.max(this.#mostKeys, endKey - first)
+        this.#pairs += count * (endKey - first)
       }
       start = end
     }
@@ -245,6 +254,7 @@ export class RunEncoding {
         ],
         [this.#h, firstRow, rows, rowStride(this.#h) / 4, f32Bits(norm?.epsilon ?? 0)],
         [this.#rows],
+        this.#rows * this.#h,
       )
     }
   }
@@ -262,6 +272,7 @@ export class RunEncoding {
       () => [workspace.message, workspace.hidden],
       [this.#h, rowStride(this.#h)],
       [this.#rows],
+      this.#rows * this.#h,
     )
   }
 
@@ -280,6 +291,7 @@ export class RunEncoding {
       },
       [this.#rows, this.#h, slices, rowStride(this.#h) / 4, f32Bits(epsilon)],
       [this.#rows],
+      this.#rows * this.#h * (slices + NORM_OPERATIONS),
     )
   }
 
@@ -310,6 +322,7 @@ export class RunEncoding {
       ],
       constants,
       [this.#blocks, kind === 'plain' ? Math.ceil(heads / PLAIN_HEADS) : heads, splits],
+      4 * this.#pairs * this.#h,
     )
     if (splits > 1) {
       this.#add(
@@ -318,6 +331,7 @@ export class RunEncoding {
         () => [workspace.blocks, workspace.partials, workspace.attended],
         constants,
         [this.#blocks, heads],
+        this.#blocks * this.#h * splits,
       )
     }
   }
@@ -337,6 +351,7 @@ export class RunEncoding {
       () => [workspace.partials, weights.unit.tensor(`${weights.name}.bias`), output],
       [this.#rows, weights.out, slices, stride],
       [Math.ceil(stride / SUM_THREADS), this.#rows],
+      this.#rows * weights.out * slices,
     )
   }
 
@@ -364,7 +379,7 @@ export class RunEncoding {
       const [weight, bias] = [unit.tensor(`${name}.weight`), unit.tensor(`${name}.bias`)]
       return [input, weight, bias, output, ...scales, ...normed]
     }
-    this.#add(key, kernel, bound, constants, grid)
+    this.#add(key, kernel, bound, constants, grid, 2 * this.#rows * columns * out)
     return slices
   }
 
@@ -374,8 +389,9 @@ export class RunEncoding {
     resources: () => (GPUBuffer | GPUBufferBinding)[],
     constants: readonly number[],
     grid: Grid,
+    operations: number,
   ): void {
     const group = this.program.groups.get(key, kernel, this.target.uniforms, resources)
-    this.recording.add(kernel, group, constants, grid)
+    this.recording.add(kernel, group, constants, grid, operations)
   }
 }

@@ -1,6 +1,7 @@
 import type { Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { ResultMemory } from './result-memory'
+import { allocate, failureOf } from './gpu'
+import { type ResultBuffers, ResultMemory } from './result-memory'
 import type { RunEncoding, RunKernels, RunSpan } from './run-encoding'
 import { type RunShape, type TailProgram, uniformBytes } from './tail-program'
 import type { UnitBuffers } from './unit-buffers'
@@ -11,6 +12,9 @@ const ASSUMED_SPEED = 2e11
 
 /** A submit longer than this may be taken for a hang by the system's watchdog. */
 const SLICE_SECONDS = 0.05
+
+/** A run that is over sooner does not lower the speed. */
+const LEAST_SECONDS = 0.01
 
 /** Rows of a run's output, and where they go in the results. */
 export interface CopiedRows {
@@ -24,47 +28,50 @@ export class RunQueue {
   readonly #manifest: Manifest
   readonly #device: GPUDevice
   readonly #results: ResultMemory
-  #uniforms: GPUBuffer
+  #uniforms: GPUBuffer | undefined
   #workspace: { readonly tokens: number; readonly buffers: Workspace } | undefined
+  #destroyed = false
   #turn: Promise<unknown> = Promise.resolve()
-  #speed = ASSUMED_SPEED
+  #speed: number
   /** When the last answer came. */
   #answered = 0
 
   /**
    * @param mostTokens of one run, unless a single sequence is longer
    * @param unit the buffers of an attached unit
+   * @param speed operations a second that the device is given credit for before it has run anything
    */
   constructor(
     private readonly program: TailProgram,
     private readonly mostTokens: number,
     private readonly unit: (name: string) => UnitBuffers,
+    speed = ASSUMED_SPEED,
   ) {
     this.#manifest = program.manifest
     this.#device = program.pipelines.device
     this.#results = new ResultMemory(this.#device)
-    this.#uniforms = this.#uniformSlots(program.mostDispatches)
+    this.#speed = speed
   }
 
   /** Constants of the run that is being recorded. */
   get uniforms(): GPUBuffer {
-    return this.#uniforms
+    return this.#there(this.#uniforms)
   }
 
   /** Of the run that is being recorded. */
   get workspace(): Workspace {
-    if (this.#workspace === undefined) {
-      throw new SplitComputeError('device_lost', 'The engine was destroyed.')
-    }
-    return this.#workspace.buffers
+    return this.#there(this.#workspace).buffers
   }
 
   /**
-   * Takes its turn to submit the spans, then waits for the results.
+   * Takes its turn to submit the spans, then waits for the results. Kernels that are not compiled yet are waited for before: runs
+   * that have theirs go first.
    *
    * @param size bytes of the results
    * @param finish told of each span when its layers are recorded; gives the rows of its output to copy to the results
    * @param moreDispatches that `finish` records beyond a pooling
+   * @throws SplitComputeError `device_lost`, `out_of_memory`, `limit_exceeded`, `canary_failed` where a kernel does not compile,
+   *   `wrong_result`; the signal's reason once it aborts
    */
   async run(
     spans: readonly RunSpan[],
@@ -73,36 +80,59 @@ export class RunQueue {
     finish: (results: GPUBuffer, encoding: RunEncoding, i: number) => readonly CopiedRows[],
     moreDispatches = 0,
   ): Promise<Float32Array> {
-    const turn = this.#turn.then(async () => {
-      signal.throwIfAborted()
-      const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
-      const kernels: RunKernels[] = []
-      for (const span of spans) {
-        kernels.push(await this.program.kernels(shapeOf(span)))
-      }
-      const buffers = await this.#results.take(size)
-      const errors = this.#validated(() => {
+    try {
+      const kernels = await Promise.all(spans.map((span) => this.program.kernels(shapeOf(span))))
+      const turn = this.#turn.then(async () => {
         signal.throwIfAborted()
-        for (const [i, span] of spans.entries()) {
-          const encoders = this.#encode(
-            span,
-            kernels[i] as RunKernels,
-            workspace,
-            buffers.results,
-            (encoding) => finish(buffers.results, encoding, i),
-          )
-          if (i === spans.length - 1) {
-            encoders.at(-1)?.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
+        const workspace = await this.#room(Math.max(...spans.map(tokensOf)), moreDispatches)
+        const buffers = await this.#results.take(size)
+        let operations = 0
+        const errors = this.#validated(() => {
+          signal.throwIfAborted()
+          for (const [i, span] of spans.entries()) {
+            const recorded = this.#encode(
+              span,
+              kernels[i] as RunKernels,
+              workspace,
+              buffers.results,
+              (encoding) => finish(buffers.results, encoding, i),
+            )
+            operations += recorded.operations
+            if (i === spans.length - 1) {
+              recorded.encoders.at(-1)?.copyBufferToBuffer(buffers.results, 0, buffers.readback, 0, size)
+            }
+            for (const encoder of recorded.encoders) {
+              this.#device.queue.submit([encoder.finish()])
+            }
           }
-          for (const encoder of encoders) {
-            this.#device.queue.submit([encoder.finish()])
-          }
-        }
+        })
+        return { buffers, errors, operations }
       })
-      return { buffers, errors }
-    })
-    this.#turn = turn.catch(() => undefined)
-    const { buffers, errors } = await turn
+      this.#turn = turn.catch(() => undefined)
+      const { buffers, errors, operations } = await turn
+      return await this.#read(buffers, size, errors, operations, signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw await failureOf(this.#device, cause)
+    }
+  }
+
+  destroy(): void {
+    this.#destroyed = true
+    this.#destroyWorkspace()
+    this.#results.destroy()
+    this.#uniforms?.destroy()
+    this.#uniforms = undefined
+  }
+
+  /** Waits for what was submitted. */
+  async #read(
+    buffers: ResultBuffers,
+    size: number,
+    errors: Promise<GPUError | undefined>,
+    operations: number,
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
     const { readback } = buffers
     const began = performance.now()
     try {
@@ -113,26 +143,15 @@ export class RunQueue {
       }
       signal.throwIfAborted()
       // Behind others a batch has waited for them first.
-      this.#learnSpeed(spans, Math.max(began, this.#answered))
+      this.#learnSpeed(operations, Math.max(began, this.#answered))
       this.#answered = performance.now()
       return new Float32Array(readback.getMappedRange(0, size).slice(0))
-    } catch (cause) {
-      if (cause instanceof SplitComputeError || signal.aborted) {
-        throw cause
-      }
-      throw new SplitComputeError('device_lost', 'The GPU was lost during the run.', { cause })
     } finally {
       if (readback.mapState === 'mapped') {
         readback.unmap()
       }
       this.#results.give(buffers)
     }
-  }
-
-  destroy(): void {
-    this.#destroyWorkspace()
-    this.#results.destroy()
-    this.#uniforms.destroy()
   }
 
   /** The first error of `work`: a dispatch that fails validation writes nothing, and zeros would pass as an answer. */
@@ -156,53 +175,42 @@ export class RunQueue {
     workspace: Workspace,
     results: GPUBuffer,
     finish: (encoding: RunEncoding) => readonly CopiedRows[],
-  ): GPUCommandEncoder[] {
-    const device = this.#device
-    const seconds = this.#operations(span) / Math.max(1, span.to - span.from) / this.#speed
+  ): { readonly encoders: readonly GPUCommandEncoder[]; readonly operations: number } {
+    const { uniforms } = this
     const encoding = this.program.encode(span, kernels, {
       unit: this.unit,
       workspace,
-      uniforms: this.#uniforms,
-      sliceLayers: Math.max(1, Math.floor(SLICE_SECONDS / seconds)),
+      uniforms,
+      sliceOperations: SLICE_SECONDS * this.#speed,
     })
     const copied = finish(encoding)
-    const encoders = encoding.recording.encode(device, this.#uniforms)
+    const encoders = encoding.recording.encode(this.#device, uniforms)
     const rowBytes = this.program.resultStride('none') * 4
     for (const { from, rows, to } of copied) {
       encoders
         .at(-1)
         ?.copyBufferToBuffer(encoding.output, from * rowBytes, results, to * rowBytes, rows * rowBytes)
     }
-    return encoders
+    return { encoders, operations: encoding.recording.operations }
   }
 
-  /** Multiplications and additions of a span's matmuls. */
-  #operations(span: RunSpan): number {
-    const { hiddenSize: h, layer } = this.#manifest
-    return 2 * tokensOf(span) * (span.to - span.from) * (4 * h * h + 2 * h * layer.mlp.innerSize)
-  }
-
-  #learnSpeed(spans: readonly RunSpan[], began: number): void {
-    const operations = spans.reduce((sum, span) => sum + this.#operations(span), 0)
-    if (operations > 0) {
-      const speed = operations / ((performance.now() - began) / 1_000 + 1e-6)
+  #learnSpeed(operations: number, began: number): void {
+    const seconds = (performance.now() - began) / 1_000 + 1e-6
+    const speed = operations / seconds
+    // A short run was mostly on its way to the GPU and back: it is no sign of a slow one.
+    if (seconds >= LEAST_SECONDS || speed > this.#speed) {
       this.#speed = (this.#speed + speed) / 2
     }
   }
 
-  #uniformSlots(dispatches: number): GPUBuffer {
-    return this.#device.createBuffer({
-      label: 'uniforms',
-      size: uniformBytes(dispatches),
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    })
-  }
-
   async #room(tokens: number, moreDispatches: number): Promise<Workspace> {
-    const dispatches = this.program.mostDispatches + moreDispatches
-    if (this.#uniforms.size < uniformBytes(dispatches)) {
-      this.#uniforms.destroy()
-      this.#uniforms = this.#uniformSlots(dispatches)
+    const bytes = uniformBytes(this.program.mostDispatches + moreDispatches)
+    if (this.#uniforms === undefined || this.#uniforms.size < bytes) {
+      this.#uniforms?.destroy()
+      this.#uniforms = undefined
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST
+      const [uniforms] = await allocate(this.#device, [{ label: 'uniforms', size: bytes, usage }])
+      this.#uniforms = uniforms
       this.program.groups.clear()
     }
     if (this.#workspace === undefined || this.#workspace.tokens < tokens) {
@@ -211,7 +219,18 @@ export class RunQueue {
       this.#workspace = { tokens: room, buffers: await allocateWorkspace(this.#device, this.#manifest, room) }
       this.program.groups.clear()
     }
-    return this.#workspace.buffers
+    if (this.#destroyed) {
+      // What was being allocated meanwhile goes as well.
+      this.destroy()
+    }
+    return this.workspace
+  }
+
+  #there<T>(buffers: T | undefined): T {
+    if (buffers === undefined) {
+      throw new SplitComputeError('device_lost', 'The engine was destroyed.')
+    }
+    return buffers
   }
 
   #destroyWorkspace(): void {
@@ -223,13 +242,14 @@ export class RunQueue {
 }
 
 function shapeOf(span: RunSpan): RunShape {
-  const { lengths, input, from, to, cached, forced } = span
+  const { lengths, input, from, to, cached, pooled = false, forced } = span
   return {
     rows: tokensOf(span),
     longest: Math.max(...lengths),
     inputs: [input instanceof Int32Array ? 'tokens' : input.dtype],
     layers: from < to,
     cached: cached !== undefined,
+    pooled,
     ...(forced === undefined ? {} : { forced }),
   }
 }

@@ -1,6 +1,6 @@
 import type { Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { type Activations, splitIntoRuns } from './batch'
+import { type Activations, check, checkInput, finiteRows, splitIntoRuns } from './batch'
 import type { KvCache } from './kv-cache'
 import type { LogitsEncoding, Wanted } from './logits-encoding'
 import { logitStride, MOST_TOP } from './logits-memory'
@@ -80,7 +80,8 @@ export class TailSession {
   /**
    * Runs the step's tokens. A step that fails leaves the session as it was.
    *
-   * @returns for each answered row the output of the last layer, behind the final LayerNorm, `[hiddenSize]`
+   * @returns for each answered row the output of the last layer, behind the final LayerNorm, `[hiddenSize]`; empty where it is not
+   *   finite
    * @throws SplitComputeError `invalid_argument` for a malformed step or one past the context, `out_of_memory`, `limit_exceeded`,
    *   `device_lost`, `wrong_result`, `closed`; the signal's reason once it aborts
    */
@@ -95,20 +96,20 @@ export class TailSession {
         (_, __, i) => copies(planned, i),
         0,
       )
-      return finiteRows(values, planned.answers, stride, hiddenSize)
+      return rowsOf(values, planned.answers, stride, hiddenSize)
     })
   }
 
   /**
    * As `hidden`, for models with an `lm_head`.
    *
-   * @returns for each answered row the logits of the next token, `[vocabularySize]`
+   * @returns for each answered row the logits of the next token, `[vocabularySize]`; empty where they are not finite
    */
   logits(step: TailStep, signal: AbortSignal): Promise<Float32Array[]> {
     return this.#step(step, async (planned) => {
       const stride = logitStride(this.host.manifest)
       const values = await this.#logits(planned, { kind: 'logits' }, planned.answers * stride * 4, signal)
-      return finiteRows(values, planned.answers, stride, this.host.manifest.vocabularySize)
+      return rowsOf(values, planned.answers, stride, this.host.manifest.vocabularySize)
     })
   }
 
@@ -116,14 +117,14 @@ export class TailSession {
    * As `logits`, chosen on the device.
    *
    * @param k at most 64
-   * @returns for each answered row the `k` tokens with the highest logits
+   * @returns for each answered row the `k` tokens with the highest logits; none where they are not finite
    */
   top(step: TailStep, k: number, signal: AbortSignal): Promise<TopTokens[]> {
     const most = Math.min(MOST_TOP, this.host.manifest.vocabularySize)
     return this.#step(step, async (planned) => {
       check(Number.isInteger(k) && k >= 1 && k <= most, `"k" must be from 1 to ${most}, not ${k}.`)
       const values = await this.#logits(planned, { kind: 'top', k }, planned.answers * k * 8, signal)
-      return finitePairs(values, planned.answers, k)
+      return pairsOf(values, planned.answers, k)
     })
   }
 
@@ -178,21 +179,16 @@ export class TailSession {
   }
 
   #check({ tokens, lengths, hidden, rows }: TailStep): void {
-    const { hiddenSize, maxTokens, vocabularySize } = this.host.manifest
+    const { maxTokens } = this.host.manifest
     const sequences = this.#lengths.length
     check(lengths.length === sequences, `"lengths" must be ${sequences}, not ${lengths.length}.`)
     check(
       lengths.every((length) => length >= 0),
       '"lengths" must not be negative.',
     )
-    const count = lengths.reduce((sum, length) => sum + length, 0)
-    check(
-      count > 0 && count === tokens.length,
-      `"tokens" must be ${count} and at least 1, not ${tokens.length}.`,
-    )
-    check(
-      tokens.every((token) => token >= 0 && token < vocabularySize),
-      `"tokens" must be from 0 to ${vocabularySize - 1}.`,
+    checkInput(
+      { cut: this.cut, tokens, lengths, ...(hidden === undefined ? {} : { hidden }) },
+      this.host.manifest,
     )
     for (const [i, past] of this.#lengths.entries()) {
       const length = past + (lengths[i] ?? 0)
@@ -201,12 +197,8 @@ export class TailSession {
         `Sequence ${i} would have ${length} tokens; the context of this model is ${maxTokens}.`,
       )
     }
-    check((hidden === undefined) === (this.cut === 0), '"hidden" belongs to every cut but 0.')
-    if (hidden !== undefined) {
-      const bytes = count * hiddenSize * (hidden.dtype === 'f16' ? 2 : 4)
-      check(hidden.bytes.byteLength === bytes, `"hidden" must have ${bytes} bytes.`)
-    }
     if (rows !== undefined) {
+      const count = tokens.length
       const rising = rows.every((row, i) => row > (rows[i - 1] ?? -1) && row < count)
       check(rows.length > 0 && rising, `"rows" must rise, within the ${count} rows of the step.`)
     }
@@ -247,12 +239,6 @@ export class TailSession {
   }
 }
 
-function check(holds: boolean, otherwise: string): void {
-  if (!holds) {
-    throw new SplitComputeError('invalid_argument', otherwise)
-  }
-}
-
 function lastRows(lengths: readonly number[]): number[] {
   let end = 0
   return lengths.map((length) => {
@@ -286,21 +272,19 @@ function copies({ chosen }: PlannedStep, i: number): CopiedRows[] {
   return copied
 }
 
-function finiteRows(values: Float32Array, rows: number, stride: number, columns: number): Float32Array[] {
-  return Array.from({ length: rows }, (_, r) => finite(values.slice(r * stride, r * stride + columns)))
+function rowsOf(values: Float32Array, rows: number, stride: number, columns: number): Float32Array[] {
+  return finiteRows(Array.from({ length: rows }, (_, r) => values.slice(r * stride, r * stride + columns)))
 }
 
-function finitePairs(values: Float32Array, rows: number, k: number): TopTokens[] {
+function pairsOf(values: Float32Array, rows: number, k: number): TopTokens[] {
   const words = new Int32Array(values.buffer, values.byteOffset)
-  return Array.from({ length: rows }, (_, r) => ({
-    ids: Int32Array.from({ length: k }, (_, j) => words[2 * (r * k + j) + 1] ?? -1),
-    logits: finite(Float32Array.from({ length: k }, (_, j) => values[2 * (r * k + j)] ?? Number.NaN)),
+  const logits = finiteRows(
+    Array.from({ length: rows }, (_, r) =>
+      Float32Array.from({ length: k }, (_, j) => values[2 * (r * k + j)] ?? Number.NaN),
+    ),
+  )
+  return logits.map((finite, r) => ({
+    ids: Int32Array.from(finite, (_, j) => words[2 * (r * k + j) + 1] ?? -1),
+    logits: finite,
   }))
-}
-
-function finite(values: Float32Array): Float32Array {
-  if (!values.every(Number.isFinite)) {
-    throw new SplitComputeError('wrong_result', 'The GPU computed values that are not finite.')
-  }
-  return values
 }

@@ -1,7 +1,8 @@
 import type { Dtype, Manifest } from '../client/manifest'
 import { SplitComputeError } from '../errors'
 import type { Tensor } from '../shards/safetensors'
-import { type Run, splitIntoRuns, type TailBatch } from './batch'
+import { check, checkInput, finiteRows, type Run, splitIntoRuns, type TailBatch } from './batch'
+import { bindingLimit } from './gpu'
 import { KvCache } from './kv-cache'
 import { LogitsEncoding } from './logits-encoding'
 import { LogitsMemory } from './logits-memory'
@@ -15,8 +16,8 @@ import { UnitBuffers } from './unit-buffers'
 import type { ForcedVariants } from './variants'
 import { workspaceBytes } from './workspace'
 
-/** Rows whose kernels `compile` prepares: a single token's, and those of a short and of a long text. */
-const COMPILED_ROWS = [64, 256, 16, 1]
+/** Rows whose kernels `compile` prepares: a single token's, and those of short and long texts, the most frequent first. */
+const COMPILED_ROWS = [64, 256, 16, 1, 1_024]
 
 export interface EngineOptions {
   /** Most bytes of one buffer and of one binding. */
@@ -25,6 +26,8 @@ export interface EngineOptions {
   readonly memory?: number
   /** Variants of kernels to take whatever the shape. */
   readonly forced?: ForcedVariants
+  /** Operations a second that the device is given credit for before it has run anything. */
+  readonly speed?: number
 }
 
 /** The layers of one model on one GPU device: holds their weights and runs the tail of a batch. */
@@ -44,19 +47,18 @@ export class TailEngine {
     private readonly manifest: Manifest,
     dtype: Dtype,
     private readonly mostTokens: number,
-    { bufferLimit, memory, forced = {} }: EngineOptions = {},
+    { bufferLimit = bindingLimit(device), memory, forced = {}, speed }: EngineOptions = {},
   ) {
-    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
-    this.#bufferLimit = bufferLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    this.#bufferLimit = bufferLimit
     this.#memory = memory ?? Number.POSITIVE_INFINITY
     this.#logitsMemory = new LogitsMemory(device, manifest, this.#bufferLimit)
     this.#program = new TailProgram(new Pipelines(device), manifest, dtype, forced)
-    this.#queue = new RunQueue(this.#program, mostTokens, (name) => this.#unit(name))
+    this.#queue = new RunQueue(this.#program, mostTokens, (name) => this.#unit(name), speed)
     this.#proof = new Proof({
       manifest,
       dtype,
-      mostTokens,
       choice: this.#program.choice,
+      attached: (name) => this.#units.has(name),
       compute: (...work) => this.#queue.run(...work),
       logits: (rows, variants) => this.#logits(rows, variants),
       cache: (from, to) => this.#cache(from, to, 1),
@@ -77,11 +79,13 @@ export class TailEngine {
     return this.#program.choice.describe(this.mostTokens, this.#logitsMemory.rows)
   }
 
-  /** Compiles the kernels of common shapes; a run that comes earlier waits for those that it needs. */
+  /** Compiles the kernels of common shapes and proves them; a run that comes earlier waits for those that it needs. */
   async compile(): Promise<void> {
-    for (const rows of COMPILED_ROWS) {
-      const inputs = ['f16', 'f32', 'tokens'] as const
-      await this.#program.kernels({ rows, longest: rows, inputs, layers: true, cached: false })
+    const inputs = ['f16', 'f32', 'tokens'] as const
+    for (const rows of COMPILED_ROWS.filter((rows) => rows <= this.mostTokens)) {
+      const longest = Math.min(rows, this.manifest.maxTokens)
+      await this.#program.kernels({ rows, longest, inputs, layers: true, cached: false, pooled: true })
+      await this.#proof.ready(rows, longest)
     }
   }
 
@@ -111,15 +115,18 @@ export class TailEngine {
    * Runs the layers from `batch.cut` on, the final LayerNorm and the pooling. Batches may be given while others run: the GPU takes
    * them in turn without a pause.
    *
-   * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`
-   * @throws SplitComputeError `device_lost`, `out_of_memory`, `limit_exceeded`, `wrong_result`; the signal's reason once it aborts
+   * @returns for each sequence its vector `[hiddenSize]`, or without pooling its rows `[tokens, hiddenSize]`; empty for one of which
+   *   the GPU computed values that are not finite
+   * @throws SplitComputeError `invalid_argument`, `device_lost`, `out_of_memory`, `limit_exceeded`, `canary_failed` where a kernel
+   *   does not run here, `wrong_result` where no sequence is finite; the signal's reason once it aborts
    */
   async run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]> {
+    this.#check(batch)
     const rows = batch.pooling === 'none' ? batch.tokens.length : batch.lengths.length
     const size = rows * this.#program.resultStride(batch.pooling) * 4
     const runs = splitIntoRuns(batch.lengths, this.mostTokens)
     const spans = runs.map((run) => this.#span(batch, run))
-    const values = await this.#queue.run(spans, size, signal, (results, encoding, i) => {
+    const values = await this.#compute(spans, size, signal, (results, encoding, i) => {
       const run = runs[i]
       if (run === undefined) {
         return []
@@ -145,12 +152,8 @@ export class TailEngine {
     if (layer.attention.mask !== 'causal') {
       throw new SplitComputeError('unsupported_model', 'Only models with a causal mask go on token by token.')
     }
-    if (!Number.isInteger(cut) || cut < 0 || cut > layers) {
-      throw new SplitComputeError('invalid_argument', `"cut" must be from 0 to ${layers}, not ${cut}.`)
-    }
-    if (!Number.isInteger(sequences) || sequences < 1) {
-      throw new SplitComputeError('invalid_argument', `"sequences" must be at least 1, not ${sequences}.`)
-    }
+    this.#checkCut(cut)
+    check(Number.isInteger(sequences) && sequences >= 1, `"sequences" must be at least 1, not ${sequences}.`)
     const tail = Array.from({ length: layers - cut }, (_, i) => cut + i)
     await this.#proof.checkSteps(
       tail.filter((k) => this.#units.has(`layer.${k}`)),
@@ -160,7 +163,7 @@ export class TailEngine {
     const host = {
       manifest,
       mostTokens: this.mostTokens,
-      compute: this.#queue.run.bind(this.#queue),
+      compute: this.#compute.bind(this),
       logits: (rows: number) => this.#logits(rows),
       closed: (closed: TailSession) => this.#sessions.delete(closed),
     }
@@ -192,6 +195,34 @@ export class TailEngine {
     this.device.destroy()
   }
 
+  /** Runs spans with kernels that are proved. */
+  async #compute(...work: Parameters<RunQueue['run']>): Promise<Float32Array> {
+    const [spans] = work
+    for (const { lengths } of spans) {
+      const rows = lengths.reduce((sum, length) => sum + length, 0)
+      await this.#proof.ready(rows, Math.max(...lengths))
+    }
+    return this.#queue.run(...work)
+  }
+
+  #check(batch: TailBatch): void {
+    const { maxTokens } = this.manifest
+    this.#checkCut(batch.cut)
+    checkInput(batch, this.manifest)
+    check(
+      batch.lengths.every((length) => length >= 1 && length <= maxTokens),
+      `"lengths" must be from 1 to ${maxTokens}, the context of this model.`,
+    )
+  }
+
+  #checkCut(cut: number): void {
+    const { layers } = this.manifest
+    check(
+      Number.isInteger(cut) && cut >= 0 && cut <= layers,
+      `"cut" must be from 0 to ${layers}, not ${cut}.`,
+    )
+  }
+
   #span(batch: TailBatch, { firstToken, tokens, lengths }: Run): RunSpan {
     const { cut, hidden } = batch
     let input: RunSpan['input'] = batch.tokens.subarray(firstToken, firstToken + tokens)
@@ -200,24 +231,23 @@ export class TailEngine {
       const bytes = hidden.bytes.subarray(firstToken * rowBytes, (firstToken + tokens) * rowBytes)
       input = { dtype: hidden.dtype, bytes }
     }
-    return { lengths, input, from: cut, to: this.manifest.layers, final: true }
+    const pooled = batch.pooling !== 'none'
+    return { lengths, input, from: cut, to: this.manifest.layers, final: true, pooled }
   }
 
   #split(values: Float32Array, batch: TailBatch): Float32Array[] {
     const columns = this.manifest.hiddenSize
     const stride = this.#program.resultStride(batch.pooling)
     let row = 0
-    return Array.from(batch.lengths, (length) => {
+    const answers = Array.from(batch.lengths, (length) => {
       const rows = batch.pooling === 'none' ? length : 1
       const answer = new Float32Array(rows * columns)
       for (let r = 0; r < rows; r++, row++) {
         answer.set(values.subarray(row * stride, row * stride + columns), r * columns)
       }
-      if (!answer.every(Number.isFinite)) {
-        throw new SplitComputeError('wrong_result', 'The GPU computed values that are not finite.')
-      }
       return answer
     })
+    return finiteRows(answers)
   }
 
   #unit(name: string): UnitBuffers {
@@ -250,7 +280,11 @@ export class TailEngine {
   async #logits(rows: number, forced?: ForcedVariants): Promise<LogitsEncoding> {
     this.#unit('lm_head')
     const workspace = await this.#logitsMemory.take()
-    const kernels = await this.#program.logitsKernels(Math.min(rows, workspace.rows), forced)
+    const atOnce = Math.min(rows, workspace.rows)
+    if (forced === undefined) {
+      await this.#proof.ready(atOnce, 1)
+    }
+    const kernels = await this.#program.logitsKernels(atOnce, forced)
     return new LogitsEncoding(this.#program, kernels, {
       unit: () => this.#unit('lm_head'),
       workspace,

@@ -25,6 +25,8 @@ export interface RunShape {
   readonly layers: boolean
   /** Whether the sequences go on from a cache. */
   readonly cached: boolean
+  /** Whether rows are pooled at the end. */
+  readonly pooled: boolean
   /** Variants to take instead of those that the shape asks for. */
   readonly forced?: ForcedVariants
 }
@@ -56,7 +58,15 @@ export class TailProgram {
   }
 
   /** Compiles the kernels that runs of a shape take, and no others: one may be waited for. */
-  async kernels({ rows, longest, inputs, layers, cached, forced = {} }: RunShape): Promise<RunKernels> {
+  async kernels({
+    rows,
+    longest,
+    inputs,
+    layers,
+    cached,
+    pooled,
+    forced = {},
+  }: RunShape): Promise<RunKernels> {
     const { pipelines, dtype } = this
     const { hiddenSize, layer, embeddings } = this.manifest
     const { attention, mlp, norm } = layer
@@ -93,12 +103,12 @@ export class TailProgram {
       linear(mlp.innerSize, added),
       whole('none'),
       whole(mlp.activation),
-      add('pool', pipelines.pool(selected.norm)),
     ]
     await Promise.all([
       ...inputs.map(input),
       add('residual norm', pipelines.residualNorm(norm.order === 'post', selected.norm)),
       ...(layers ? ofLayers() : []),
+      ...(pooled ? [add('pool', pipelines.pool(selected.norm))] : []),
     ])
     const get = (name: string) => {
       const kernel = kernels.get(name)
@@ -129,9 +139,6 @@ export class TailProgram {
     const encoding = new RunEncoding(this, span, kernels, target)
     encoding.input()
     for (let k = span.from; k < span.to; k++) {
-      if (k > span.from && (k - span.from) % target.sliceLayers === 0) {
-        encoding.recording.endSlice()
-      }
       encoding.layer(k)
     }
     encoding.end()

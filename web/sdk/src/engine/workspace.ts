@@ -24,12 +24,22 @@ export function workspaceTokens(tokens: number, most: number): number {
   return Math.max(tokens, Math.min(room, most))
 }
 
-/** Most tokens, up to `most`, whose workspace takes at most `bytes`. */
-export function tokensWithin(manifest: Manifest, bytes: number, most: number): number {
+/**
+ * Most tokens, up to `most`, whose workspace takes at most `bytes`.
+ *
+ * @param bufferLimit most bytes of one buffer
+ */
+export function tokensWithin(
+  manifest: Manifest,
+  bytes: number,
+  bufferLimit: number,
+  most = MOST_TOKENS,
+): number {
   let [fitting, tooMany] = [0, most + 1]
   while (tooMany - fitting > 1) {
     const middle = Math.floor((fitting + tooMany) / 2)
-    if (workspaceBytes(manifest, middle) <= bytes) {
+    const largest = Math.max(...Object.values(bufferBytes(manifest, middle)))
+    if (workspaceBytes(manifest, middle) <= bytes && largest <= bufferLimit) {
       fitting = middle
     } else {
       tooMany = middle
@@ -72,7 +82,7 @@ function bufferBytes({ hiddenSize: h, layer }: Manifest, tokens: number) {
   }
 }
 
-/** @throws SplitComputeError `out_of_memory` */
+/** @throws SplitComputeError `out_of_memory`, `limit_exceeded`, `device_lost` */
 export async function allocateWorkspace(
   device: GPUDevice,
   manifest: Manifest,

@@ -1,9 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { OpenDevice } from '../../src/device'
 import { openDevice } from '../../src/device/open'
+import { notFinite } from '../../src/errors'
 import type { FakeCloud } from '../support/fake-cloud'
 import { failing } from '../support/fake-cloud'
-import { cleanUpAfterEach, connect, shardPath, startCloud } from '../support/session'
-import { shardBytes } from '../support/store'
+import { cleanUpAfterEach, connect, SMALL, shardPath, startCloud } from '../support/session'
+import { manifestBytes, shardBytes } from '../support/store'
+import { difference } from '../support/tensors'
 import { installWebGpu } from '../support/webgpu'
 
 const TEXT = 'Nothing is lost.'
@@ -18,6 +21,21 @@ function tamper(cloud: FakeCloud, unit: string, times: number): void {
   const middle = bytes.byteLength >> 1
   bytes[middle] = (bytes[middle] ?? 0) ^ 1
   cloud.faults.push(failing(path, times, (response) => response.end(bytes)))
+}
+
+/** Devices whose results are changed on their way to the client. */
+function changing(change: (results: Float32Array[]) => Float32Array[]): OpenDevice {
+  return async (options, opening) => {
+    const device = await openDevice(options, opening)
+    return {
+      load: device.load.bind(device),
+      check: device.check.bind(device),
+      tokenizer: device.tokenizer.bind(device),
+      run: async (batch, signal) => change(await device.run(batch, signal)),
+      lost: device.lost,
+      close: () => device.close(),
+    }
+  }
 }
 
 describe('a shard', () => {
@@ -116,27 +134,56 @@ describe('the device', () => {
 
   it('shouldBeReplacedByTheCloudWhenItsResultIsNotFinite', async () => {
     const cloud = await startCloud()
-    const split = await connect(cloud, {}, async (options, opening) => {
-      const device = await openDevice(options, opening)
-      const run: typeof device.run = async (batch, signal) => {
-        const { SplitComputeError } = await import('../../src/errors')
-        await device.run(batch, signal)
-        throw new SplitComputeError('wrong_result', 'The GPU computed values that are not finite.')
-      }
-      return {
-        load: device.load.bind(device),
-        check: device.check.bind(device),
-        tokenizer: device.tokenizer.bind(device),
-        run,
-        lost: device.lost,
-        close: () => device.close(),
-      }
-    })
+    const split = await connect(
+      cloud,
+      {},
+      changing(() => {
+        throw notFinite()
+      }),
+    )
     await split.ready
     await expect(split.embed(TEXT)).resolves.toMatchObject({
       cut: 3,
       reason: 'The cloud answered: The GPU computed values that are not finite.',
     })
+  })
+
+  it('shouldBeReplacedByTheCloudForThoseInputsAloneThatAreNotFinite', async () => {
+    const cloud = await startCloud()
+    const split = await connect(
+      cloud,
+      {},
+      changing((results) => results.map((result, i) => (i === 1 ? new Float32Array() : result))),
+    )
+    await split.ready
+    const list = [[1, 2, 3], [4, 5], [6]]
+    const expected = await split.embed(list, { cut: 3 })
+    // As often as a device may compute wrong values before it is left alone, and once more.
+    for (let i = 0; i < 4; i++) {
+      cloud.requests.splice(0)
+      const answers = await split.embed(list, { cut: 0 })
+      for (const [j, { embedding }] of answers.entries()) {
+        expect(difference(embedding, expected[j]?.embedding ?? [])).toBeLessThan(1e-4)
+      }
+      expect(answers[0]).toMatchObject({
+        cut: 0,
+        reason: 'The cloud answered 1 of 3: The GPU computed values that are not finite.',
+      })
+      const asked = cloud.seen('/v1/embed').map(({ body }) => (JSON.parse(body) as { input: unknown }).input)
+      expect(asked).toEqual([[[4, 5]]])
+    }
+    expect(split.progress.phase).toBe('ready')
+    expect(split.cut).toBe(0)
+  })
+
+  it('shouldHoldAllLayersWithinTheMemoryThatTheManifestNames', async () => {
+    const { needs } = JSON.parse(new TextDecoder().decode(manifestBytes(SMALL))) as {
+      needs: { f32: { memory: number[] } }
+    }
+    const [memory = 0] = needs.f32.memory
+    const split = await connect(await startCloud(), { memory })
+    expect(await split.ready).toBe(0)
+    await expect(split.embed([1, 2, 3], { cut: 0 })).resolves.toMatchObject({ cut: 0 })
   })
 
   it('shouldAnswerAloneWhenTheCloudIsGone', async () => {

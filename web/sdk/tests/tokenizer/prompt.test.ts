@@ -38,3 +38,11 @@ describe('a prompt', () => {
     expect(() => manifestWith({ defaultPrompt: 'query' })).toThrow('prompts')
   })
 })
+
+describe('a text', () => {
+  it('is refused where it has a token that the model does not know', async () => {
+    await expect(encode({ vocabularySize: 1 }, ['the fox'])).rejects.toMatchObject({
+      code: 'invalid_argument',
+    })
+  })
+})

@@ -8,13 +8,6 @@ fn row_of_sums(a: Eight, w0: Eight, w1: Eight, w2: Eight, w3: Eight) -> vec4<f32
   );
 }
 
-fn store_row(row: u32, column: u32, sums: vec4<f32>) {
-  store(row, column, sums.x);
-  store(row, column + 1u, sums.y);
-  store(row, column + 2u, sums.z);
-  store(row, column + 3u, sums.w);
-}
-
 @compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = id.x * 4u;
@@ -46,8 +39,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     s2 += row_of_sums(Eight(input[i2 + k], input[i2 + k + 1u]), w0, w1, w2, w3);
     s3 += row_of_sums(Eight(input[i3 + k], input[i3 + k + 1u]), w0, w1, w2, w3);
   }
-  store_row(row, column, s0);
-  store_row(row + 1u, column, s1);
-  store_row(row + 2u, column, s2);
-  store_row(row + 3u, column, s3);
+  // In loops: what follows each sum is compiled once, not sixteen times.
+  var sums = array<vec4<f32>, 4>(s0, s1, s2, s3);
+  for (var r = 0u; r < 4u; r++) {
+    for (var c = 0u; c < 4u; c++) {
+      store(row + r, column + c, sums[r][c]);
+    }
+  }
 }
