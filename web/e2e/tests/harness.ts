@@ -194,9 +194,13 @@ export async function killWorker(page: Page): Promise<void> {
   }
 }
 
+/** The one that has the GPU; while it downloads, it has one of its own, from a blob, that hashes. */
 async function newestWorker(page: Page): Promise<PlaywrightWorker> {
   for (;;) {
-    const worker = page.workers().at(-1)
+    const worker = page
+      .workers()
+      .filter((candidate) => !candidate.url().startsWith('blob:'))
+      .at(-1)
     if (worker !== undefined) {
       return worker
     }

@@ -1,10 +1,11 @@
 import type { Dtype, Manifest } from './client/manifest'
 import type { TailBatch } from './engine/batch'
 import type { Signed } from './shards/signed-urls'
+import type { MemoryStore } from './shards/store/memory-store'
 
 /** How a unit came to the device. */
 export interface Loaded {
-  /** Where its bytes came from; `disk` is what an earlier visit kept. */
+  /** Where its bytes came from; `disk` is what was kept: by an earlier visit, or in this page's memory for want of a disk. */
   readonly from: 'network' | 'disk'
   /** How long its bytes took to be verified and on the GPU, and how long its canary ran. */
   readonly milliseconds: { readonly bytes: number; readonly canary: number }
@@ -64,12 +65,16 @@ export interface DeviceSettings {
   readonly download: number
   /** Every unit in the order in which it will be loaded. */
   readonly units: readonly string[]
+  /** Whole shards that the page keeps in its memory. */
+  readonly remembered: readonly string[]
 }
 
-export interface DeviceOptions extends DeviceSettings {
+export interface DeviceOptions extends Omit<DeviceSettings, 'remembered'> {
   readonly sign: (sha256s: readonly string[], signal: AbortSignal) => Promise<readonly Signed[]>
   /** Told of what works, but less well than it could. */
   readonly onWarning: (warning: string) => void
+  /** Keeps shards that the disk has no room for, from one device to the next. */
+  readonly spare: MemoryStore
   /** Where the worker's script lies, for pages that forbid workers from blobs. */
   readonly workerUrl?: string
 }

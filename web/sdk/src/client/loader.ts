@@ -1,6 +1,7 @@
 import { backoffMs, sleep } from '../backoff'
 import type { Device, DeviceOptions, Loss, OpenDevice } from '../device'
 import { SplitComputeError, sentence } from '../errors'
+import { MemoryStore } from '../shards/store/memory-store'
 import type { Manifest } from './manifest'
 import { online } from './online'
 import type { Progress, UnitProgress } from './progress'
@@ -18,7 +19,7 @@ const HEAD_START_MS = 300
 /** Chunks arrive by the thousand; a page wants to hear of them a few times a second. */
 const PROGRESS_INTERVAL_MS = 50
 
-export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning'> {
+export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning' | 'spare'> {
   readonly open: OpenDevice
   readonly onProgress: () => void
 }
@@ -48,6 +49,7 @@ export class Loader {
   readonly ready: Promise<number>
   readonly #options: LoaderOptions
   readonly #closing = new AbortController()
+  readonly #spare = new MemoryStore()
   readonly #order: readonly string[]
   readonly #waiters = new Set<Waiter>()
   #units: UnitProgress[]
@@ -82,7 +84,10 @@ export class Loader {
     })
     const timer = setTimeout(this.#begin, HEAD_START_MS)
     this.#closing.signal.addEventListener('abort', () => clearTimeout(timer))
-    begun.then(() => this.#run()).catch((error: unknown) => this.#stop(error))
+    begun
+      .then(() => this.#run())
+      .catch((error: unknown) => this.#stop(error))
+      .finally(() => this.#spare.clear())
   }
 
   /** The first answer is here: what loads from here on does not delay it. */
@@ -215,7 +220,10 @@ export class Loader {
     let device: Device
     try {
       const download = Math.max(0, settings.download - this.#downloaded)
-      device = await open({ ...settings, download, units: this.#order, onWarning }, signal)
+      device = await open(
+        { ...settings, download, units: this.#order, onWarning, spare: this.#spare },
+        signal,
+      )
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'
       // A GPU that was there comes back, if not at once.

@@ -111,7 +111,13 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
         onCount,
       })
       signal?.addEventListener('abort', aborted, { once: true })
-      this.#send({ call: id, name, argument }, transfer)
+      try {
+        this.#send({ call: id, name, argument }, transfer)
+      } catch (error) {
+        // What cannot be sent has no answer.
+        settle()
+        throw error
+      }
     })
   }
 

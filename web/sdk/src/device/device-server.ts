@@ -1,4 +1,5 @@
 import type { Manifest, Part, Shard } from '../client/manifest'
+import { withSignal } from '../client/with-signal'
 import type { DeviceSettings, Loaded } from '../device'
 import { bindingLimit, requestDevice } from '../engine/gpu'
 import { TailEngine } from '../engine/tail-engine'
@@ -13,6 +14,7 @@ import { SignedUrls } from '../shards/signed-urls'
 import { openStore } from '../shards/store/open-store'
 import { readUnitHeader } from '../shards/unit-layout'
 import { type CallContext, Channel, type Port, Transferred } from './channel'
+import { PageMemory } from './page-memory'
 import type { DeviceCalls, PageCalls } from './protocol'
 
 /** Waits for the page's first order, then has the GPU. */
@@ -52,7 +54,7 @@ export class DeviceServer {
   }
 
   async #open(settings: DeviceSettings): Promise<Tail> {
-    const gpu = await requestDevice()
+    const [gpu, source] = await Promise.all([requestDevice(), this.#source(settings)])
     const engine = new TailEngine(gpu, settings.manifest, settings.dtype, runTokens(settings, gpu), {
       memory: settings.memory,
     })
@@ -62,17 +64,29 @@ export class DeviceServer {
         this.#channel.call('lost', message || reason).catch(() => undefined)
       }
     })
-    const wanted = settings.units.map((unit) => shardOf(settings, unit).sha256)
+    return new Tail(engine, source, settings, this.#closing.signal)
+  }
+
+  async #source(settings: DeviceSettings): Promise<ShardSource> {
+    const wanted = settings.units.map((unit) => shardOf(settings, unit))
     const { tokenizer } = settings.manifest
-    const planned = tokenizer === undefined ? wanted : [...wanted, tokenizer.sha256]
+    const planned = [...wanted, ...(tokenizer === undefined ? [] : [tokenizer])].map(({ sha256 }) => sha256)
     const warn = (warning: string) => {
       this.#channel.call('warn', warning).catch(() => undefined)
     }
-    const keeper = new ShardKeeper(await openStore(), new Set(planned), warn)
+    const memory = new PageMemory(this.#channel, settings.remembered)
+    const keeper = new ShardKeeper(await openStore(), memory, new Set(planned), warn)
     const { signal } = this.#closing
-    const sign = (sha256s: readonly string[]) => this.#channel.call('sign', sha256s, { signal })
+    const sign = (sha256s: readonly string[], ended: AbortSignal) =>
+      this.#channel.call('sign', sha256s, { signal: AbortSignal.any([signal, ended]) })
     const source = new ShardSource(keeper, new SignedUrls(sign, planned), settings.download)
-    return new Tail(engine, source, settings, signal)
+    signal.addEventListener('abort', () => source.close())
+    const [first] = wanted
+    if (first !== undefined && (globalThis.navigator as Partial<Navigator> | undefined)?.gpu !== undefined) {
+      // The load that needs it asks again where it fails.
+      source.prepare(first, signal).catch(() => undefined)
+    }
+    return source
   }
 
   #opened(): Tail {
@@ -93,6 +107,9 @@ const COMPILE_AFTER_MS = 500
 class Tail {
   /** Bytes of the units that are being loaded; the engine counts them once they are attached. */
   readonly #loading = new Map<string, number>()
+  /** Canaries that wait for a layer. */
+  readonly #held = new Set<() => void>()
+  #hasLayer = false
   #compiling = false
 
   constructor(
@@ -101,8 +118,10 @@ class Tail {
     private readonly settings: DeviceSettings,
     private readonly closing: AbortSignal,
   ) {
-    const timer = setTimeout(() => this.#compile(), COMPILE_AFTER_MS)
-    closing.addEventListener('abort', () => clearTimeout(timer))
+    if (!closing.aborted) {
+      const timer = setTimeout(() => this.#compile(), COMPILE_AFTER_MS)
+      closing.addEventListener('abort', () => clearTimeout(timer))
+    }
   }
 
   async load(unit: string, { signal, tell }: CallContext): Promise<Loaded> {
@@ -119,11 +138,20 @@ class Tail {
       return await this.#loadTwice(unit, shard, AbortSignal.any([signal, this.closing]), tell)
     } finally {
       this.#loading.delete(unit)
+      this.#letGo()
     }
   }
 
   async check(unit: string, signal: AbortSignal): Promise<undefined> {
-    await this.#check(unit, signal)
+    try {
+      await this.engine.check(unit, signal)
+    } catch (error) {
+      // Any other failure says nothing of the unit, and the page goes on counting with it.
+      if (error instanceof SplitComputeError && error.code === 'canary_failed') {
+        this.engine.detach(unit)
+      }
+      throw error
+    }
     return undefined
   }
 
@@ -136,13 +164,13 @@ class Tail {
     const signal = AbortSignal.any([asked, this.closing])
     const { model } = this.settings.manifest
     const about = { model, unit: 'tokenizer', dtype: '' }
-    for (let again = false; ; again = true) {
+    for (let anew = false; ; anew = true) {
       const bytes = new Uint8Array(shard.bytes)
       let right = false
       await this.source.bring(
         shard,
         about,
-        { signal, onBytes: tell },
+        { signal, onBytes: tell, anew },
         async (part, piece) => {
           bytes.set(piece, part.offset)
         },
@@ -154,8 +182,8 @@ class Tail {
       if (right) {
         return tokenizerJson(bytes)
       }
-      await this.source.forget(shard)
-      if (again) {
+      if (anew) {
+        await this.source.forget(shard, signal)
         throw new SplitComputeError(
           'shard_refused',
           'The shard of the tokenizer is not what the manifest names.',
@@ -179,7 +207,7 @@ class Tail {
     signal: AbortSignal,
     tell: (bytes: number) => void,
   ): Promise<Loaded> {
-    for (;;) {
+    for (let anew = false; ; anew = true) {
       let told = 0
       let kept = false
       const onBytes = (bytes: number) => {
@@ -190,14 +218,14 @@ class Tail {
         kept = true
       }
       try {
-        return await this.#loadOnce(unit, shard, { signal, onBytes, onKept })
+        return await this.#loadOnce(unit, shard, { signal, onBytes, onKept, anew })
       } catch (error) {
         signal.throwIfAborted()
         if (!isOfBytes(error)) {
           throw error
         }
-        await this.source.forget(shard)
         if (!kept) {
+          await this.source.forget(shard, signal)
           throw error
         }
         tell(-told)
@@ -219,6 +247,7 @@ class Tail {
         const header = readUnitHeader(bytes, shard.bytes, manifest, unit, dtype)
         buffers = await this.engine.allocate(unit, header.tensors, header.dataBytes)
         dataOffset = header.dataOffset
+        signal.throwIfAborted()
       }
       const begin = Math.max(part.offset, dataOffset)
       buffers.write(begin - dataOffset, bytes.subarray(begin - part.offset))
@@ -233,8 +262,14 @@ class Tail {
       // From here on they are the engine's.
       buffers = undefined
       attached = performance.now()
-      await this.#check(unit, signal)
-      if (unit.startsWith('layer.')) {
+      try {
+        await this.#afterLayer(unit, signal)
+        await this.engine.check(unit, signal)
+      } catch (error) {
+        this.engine.detach(unit)
+        throw error
+      }
+      if (isLayer(unit)) {
         this.#compile()
       }
     }
@@ -246,15 +281,35 @@ class Tail {
     }
   }
 
-  /** A unit that fails its canary is off the device at once. */
-  async #check(unit: string, signal: AbortSignal): Promise<void> {
-    try {
-      await this.engine.check(unit, signal)
-    } catch (error) {
-      this.engine.detach(unit)
-      throw error
+  /**
+   * The units above and below the layers lower no cut by themselves, and the compiling for their canaries would take the cores from the
+   * first layer that is on its way.
+   */
+  async #afterLayer(unit: string, signal: AbortSignal): Promise<void> {
+    if (isLayer(unit)) {
+      this.#hasLayer = true
+      this.#letGo()
+      return
+    }
+    while (!this.#hasLayer && [...this.#loading.keys()].some(isLayer)) {
+      const changed = new Promise<void>((resolve) => {
+        this.#held.add(resolve)
+      })
+      await withSignal(changed, signal)
     }
   }
+
+  /** What waits for a layer looks again. */
+  #letGo(): void {
+    for (const look of this.#held) {
+      look()
+    }
+    this.#held.clear()
+  }
+}
+
+function isLayer(unit: string): boolean {
+  return unit.startsWith('layer.')
 }
 
 /** Errors that the bytes of a shard cause. */

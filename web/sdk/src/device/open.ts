@@ -23,15 +23,15 @@ const CLOSE_MS = 500
 export const openDevice: OpenDevice = async (options, signal) => {
   const worker = startWorker(options.workerUrl)
   if (worker !== undefined) {
+    const starting = new AbortController()
     try {
-      return await RemoteDevice.open(
-        worker,
-        () => worker.terminate(),
-        options,
-        signal,
-        failureOf(worker, signal),
-      )
+      const failure = failureOf(worker, starting.signal)
+      return await RemoteDevice.open(worker, () => worker.terminate(), options, signal, {
+        failure,
+        started: () => starting.abort(),
+      })
     } catch (error) {
+      starting.abort()
       worker.terminate()
       signal.throwIfAborted()
       if (!mayWorkOnThisThread(error)) {
@@ -72,7 +72,10 @@ function startWorker(workerUrl: string | undefined): Worker | undefined {
   const options = { type: 'module', name: 'splitcompute' } as const
   try {
     if (workerUrl !== undefined) {
-      return new Worker(new URL(workerUrl, document.baseURI), options)
+      return new Worker(
+        new URL(workerUrl, globalThis.document?.baseURI ?? globalThis.location?.href),
+        options,
+      )
     }
     const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))
     const worker = new Worker(url, options)
@@ -84,16 +87,21 @@ function startWorker(workerUrl: string | undefined): Worker | undefined {
   }
 }
 
-/** Rejects when the worker's script fails to load or throws as it starts. */
-function failureOf(worker: Worker, signal: AbortSignal): Promise<never> {
+/** Rejects when the worker's script fails to load, throws as it starts or does not answer; stays pending once `started` aborts. */
+function failureOf(worker: Worker, started: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    worker.addEventListener('error', (event) => reject(new WorkerStartError(event.message)), { once: true })
+    const failed = (event: ErrorEvent) => reject(new WorkerStartError(event.message))
+    worker.addEventListener('error', failed, { once: true, signal: started })
     const timer = setTimeout(() => reject(new WorkerStartError('it did not answer')), START_MS)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    })
+    started.addEventListener('abort', () => clearTimeout(timer), { once: true })
   })
+}
+
+/** A worker on its way. */
+interface Start {
+  readonly failure: Promise<never>
+  /** To be called once the worker has answered. */
+  readonly started: () => void
 }
 
 /** A device at the other end of a channel. */
@@ -107,7 +115,7 @@ class RemoteDevice implements Device {
   private constructor(
     port: Port,
     private readonly stop: () => void,
-    { sign, onWarning }: DeviceOptions,
+    { sign, onWarning, spare }: DeviceOptions,
   ) {
     this.lost = new Promise((resolve) => {
       this.#lose = resolve
@@ -119,6 +127,13 @@ class RemoteDevice implements Device {
         onWarning(warning)
         return undefined
       },
+      recall: ({ sha256, offset }) => spare.read(sha256, offset),
+      remember: ({ sha256, offset, bytes }) => spare.write(sha256, offset, bytes),
+      complete: ({ sha256, bytes }) => spare.finish(sha256, bytes),
+      forget: (sha256) => {
+        spare.delete(sha256)
+        return undefined
+      },
     })
   }
 
@@ -127,18 +142,21 @@ class RemoteDevice implements Device {
     stop: () => void,
     options: DeviceOptions,
     signal: AbortSignal,
-    failure: Promise<never> | undefined,
+    start: Start | undefined,
   ): Promise<Device> {
     const device = new RemoteDevice(port, stop, options)
     try {
-      const started = device.#channel.call('ping', undefined, { signal })
-      await (failure === undefined ? started : Promise.race([started, failure]))
-      failure?.catch(() => undefined)
-      if (failure !== undefined) {
+      const answered = device.#channel.call('ping', undefined, { signal })
+      if (start === undefined) {
+        await answered
+      } else {
+        await Promise.race([answered, start.failure])
+        start.started()
         device.#watch()
       }
-      const { manifest, revision, dtype, memory, download, units } = options
-      const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units }
+      const { manifest, revision, dtype, memory, download, units, spare } = options
+      const remembered = spare.whole
+      const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units, remembered }
       await device.#channel.call('open', settings, { signal })
     } catch (error) {
       clearInterval(device.#pings)
@@ -180,7 +198,8 @@ class RemoteDevice implements Device {
   /** Pings while the page is visible: in a hidden one timers and workers may rest for minutes. */
   #watch(): void {
     this.#pings = setInterval(() => {
-      if (document.visibilityState === 'hidden') {
+      // An SDK that itself runs in a worker has no document.
+      if (globalThis.document?.visibilityState === 'hidden') {
         this.#unanswered = 0
         return
       }

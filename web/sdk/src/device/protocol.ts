@@ -21,4 +21,22 @@ export type PageCalls = {
   readonly sign: { readonly argument: readonly string[]; readonly result: readonly Signed[] }
   readonly lost: { readonly argument: string; readonly result: undefined }
   readonly warn: { readonly argument: string; readonly result: undefined }
+  // What the page's memory keeps for want of a disk.
+  readonly recall: {
+    readonly argument: { readonly sha256: string; readonly offset: number }
+    readonly result: Uint8Array<ArrayBuffer> | undefined
+  }
+  readonly remember: {
+    readonly argument: {
+      readonly sha256: string
+      readonly offset: number
+      readonly bytes: Uint8Array<ArrayBuffer>
+    }
+    readonly result: boolean
+  }
+  readonly complete: {
+    readonly argument: { readonly sha256: string; readonly bytes: number }
+    readonly result: boolean
+  }
+  readonly forget: { readonly argument: string; readonly result: undefined }
 }

@@ -4,10 +4,22 @@ const READ_MS = 50
 const FEWEST_BYTES = 4 * 1024
 const MOST_BYTES = 1024 * 1024
 
+/** Bytes that came. */
+export interface Came {
+  /** The buffer that was to be filled, or what has taken its place: a stream that fills it takes the buffer for itself. */
+  readonly buffer: ArrayBuffer
+  /** How many; none at the end of the stream. */
+  readonly bytes: number
+}
+
 /** A response's bytes in order. */
 export interface ByteReader {
-  /** At least one byte and at most `most`, valid until the next read; `undefined` at the end. */
-  read(most: number): Promise<Uint8Array | undefined>
+  /**
+   * Reads on into `[begin, end)` of a buffer.
+   *
+   * @throws Error when the connection breaks; the buffer may be gone with it, and all that was in it
+   */
+  read(buffer: ArrayBuffer, begin: number, end: number): Promise<Came>
   cancel(): Promise<void>
 }
 
@@ -25,32 +37,47 @@ type ReadWithMin = (
   options: { min: number },
 ) => Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>
 
-/** Reads into one buffer that goes back and forth, so that a long download makes no garbage. */
+/**
+ * Where the network is fast enough to fill a buffer in one read's time, the stream writes into it; else bytes come by way of a small
+ * one, for a connection that breaks takes the buffer along that it was filling.
+ */
 class ByobReader implements ByteReader {
-  #buffer = new ArrayBuffer(MOST_BYTES)
-  #waitFor = FEWEST_BYTES
+  /** Goes back and forth, so that a long download makes no garbage. */
+  #small: ArrayBuffer | undefined
+  #straight = false
+  /** Bytes that come in `READ_MS`. */
+  #expected = FEWEST_BYTES
 
   constructor(private readonly reader: ReadableStreamBYOBReader) {}
 
-  async read(most: number): Promise<Uint8Array | undefined> {
-    const view = new Uint8Array(this.#buffer, 0, Math.min(most, MOST_BYTES))
-    const start = performance.now()
-    // WebKit ignores `min` and answers what is there.
-    const { value } = await (this.reader.read as ReadWithMin).call(this.reader, view, {
-      min: Math.min(view.byteLength, this.#waitFor),
-    })
-    if (value === undefined) {
-      return undefined
+  async read(buffer: ArrayBuffer, begin: number, end: number): Promise<Came> {
+    const most = Math.min(end - begin, MOST_BYTES)
+    if (begin === 0) {
+      this.#straight = end <= this.#expected
     }
-    const rate = value.byteLength / (performance.now() - start + 0.1)
-    this.#waitFor = Math.round(Math.min(MOST_BYTES, Math.max(FEWEST_BYTES, rate * READ_MS)))
-    this.#buffer = value.buffer
-    // What came before the end comes along with it.
-    return value.byteLength === 0 ? undefined : value
+    if (this.#straight) {
+      const value = await this.#fill(new Uint8Array(buffer, begin, most))
+      return { buffer: value?.buffer ?? buffer, bytes: value?.byteLength ?? 0 }
+    }
+    const value = await this.#fill(new Uint8Array(this.#small ?? new ArrayBuffer(MOST_BYTES), 0, most))
+    this.#small = value?.buffer
+    new Uint8Array(buffer).set(value ?? [], begin)
+    return { buffer, bytes: value?.byteLength ?? 0 }
   }
 
   cancel(): Promise<void> {
     return this.reader.cancel()
+  }
+
+  /** What came before the end comes along with it; `undefined` once the stream is cancelled. */
+  async #fill(view: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const start = performance.now()
+    const min = Math.min(view.byteLength, this.#expected)
+    // WebKit ignores `min` and answers what is there.
+    const { value } = await (this.reader.read as ReadWithMin).call(this.reader, view, { min })
+    const rate = (value?.byteLength ?? 0) / (performance.now() - start + 0.1)
+    this.#expected = Math.round(Math.max(FEWEST_BYTES, rate * READ_MS))
+    return value
   }
 }
 
@@ -60,17 +87,18 @@ class ChunkReader implements ByteReader {
 
   constructor(private readonly reader: ReadableStreamDefaultReader<Uint8Array>) {}
 
-  async read(most: number): Promise<Uint8Array | undefined> {
+  async read(buffer: ArrayBuffer, begin: number, end: number): Promise<Came> {
     while (this.#rest.byteLength === 0) {
       const { value } = await this.reader.read()
       if (value === undefined) {
-        return undefined
+        return { buffer, bytes: 0 }
       }
       this.#rest = value
     }
-    const taken = this.#rest.subarray(0, most)
+    const taken = this.#rest.subarray(0, end - begin)
     this.#rest = this.#rest.subarray(taken.byteLength)
-    return taken
+    new Uint8Array(buffer).set(taken, begin)
+    return { buffer, bytes: taken.byteLength }
   }
 
   cancel(): Promise<void> {

@@ -1,8 +1,9 @@
 import { backoffMs, retryAfterMs, sleep } from '../backoff'
 import type { Part, Shard } from '../client/manifest'
 import { SplitComputeError } from '../errors'
-import { type ByteReader, readBytes } from './byte-reader'
+import { type ByteReader, type Came, readBytes } from './byte-reader'
 import type { PartBuffers } from './part-buffers'
+import type { PartHasher } from './part-hasher'
 import { sha256 } from './sha256'
 import type { SignedUrls } from './signed-urls'
 
@@ -11,9 +12,12 @@ export interface DownloadOptions {
   readonly unit: string
   readonly urls: SignedUrls
   readonly buffers: PartBuffers
+  readonly hasher: PartHasher
   readonly signal: AbortSignal
   /** Told of bytes as they arrive; negative where a part must be fetched again. */
   readonly onBytes: (bytes: number) => void
+  /** Given each part as it arrives, before its hash is known; the next one is read when it is done. */
+  readonly onArrived: (part: Part, bytes: Uint8Array<ArrayBuffer>) => Promise<void>
 }
 
 /** A part whose hash agrees. */
@@ -49,15 +53,20 @@ export async function* downloadParts(
   parts: readonly Part[],
   options: DownloadOptions,
 ): AsyncGenerator<VerifiedPart> {
+  const { buffers, hasher, onArrived, onBytes } = options
   const source = new PartSource(shard, options)
-  const largest = Math.max(0, ...parts.map(({ bytes }) => bytes))
-  const buffers = parts.slice(0, AHEAD).map(() => options.buffers.take(largest))
-  let read: Promise<unknown> = Promise.resolve()
-  const verify = (part: Part, i: number) => {
-    const bytes = (buffers[i % AHEAD] as Uint8Array<ArrayBuffer>).subarray(0, part.bytes)
-    const arrived = read.then(() => source.read(part, bytes))
-    read = arrived
-    const verified = arrived.then(async () => ((await sha256(bytes)) === part.sha256 ? bytes : undefined))
+  let last: Promise<unknown> = Promise.resolve()
+  const verify = (part: Part) => {
+    const arrived = last.then(async () => {
+      const bytes = await source.read(part)
+      await onArrived(part, bytes)
+      return bytes
+    })
+    last = arrived
+    const verified = arrived.then(async (bytes) => {
+      const hashed = await hasher.hash(bytes)
+      return hashed?.sha256 === part.sha256 ? hashed.bytes : undefined
+    })
     // It is awaited some parts later; until then a failure must not count as unhandled.
     verified.catch(() => undefined)
     return verified
@@ -65,21 +74,20 @@ export async function* downloadParts(
   try {
     const coming = parts.slice(0, AHEAD).map(verify)
     for (const [i, part] of parts.entries()) {
-      const bytes = await coming.shift()
+      let bytes = await coming.shift()
       if (bytes === undefined) {
-        options.onBytes(-part.bytes)
+        onBytes(-part.bytes)
+        bytes = await fetchAnew(shard, part, options)
       }
-      yield { part, bytes: bytes ?? (await fetchAnew(shard, part, options)) }
+      yield { part, bytes }
+      buffers.give(bytes.buffer)
       const next = parts[i + AHEAD]
       if (next !== undefined) {
-        coming.push(verify(next, i + AHEAD))
+        coming.push(verify(next))
       }
     }
   } finally {
     await source.stop()
-    // The last read may still be filling one; it ends soon, and nobody has to wait for it.
-    const give = () => buffers.map((buffer) => options.buffers.give(buffer))
-    read.then(give, give)
   }
 }
 
@@ -90,8 +98,8 @@ async function fetchAnew(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const source = new PartSource(shard, options)
   try {
-    const bytes = new Uint8Array(part.bytes)
-    await source.read(part, bytes)
+    const bytes = await source.read(part)
+    await options.onArrived(part, bytes)
     if ((await sha256(bytes)) === part.sha256) {
       return bytes
     }
@@ -113,51 +121,58 @@ class PartSource {
   #failures = 0
   /** Bytes since the last failure. */
   #unbroken = 0
-  #stopped = false
+  /** Whether the last failures in a row had a new signature already. */
+  #resigned = false
+  readonly #stopping = new AbortController()
+  readonly #signal: AbortSignal
 
   constructor(
     private readonly shard: Shard,
     private readonly options: DownloadOptions,
-  ) {}
+  ) {
+    this.#signal = AbortSignal.any([options.signal, this.#stopping.signal])
+  }
 
-  /** Fills `bytes`, which is as long as the part. */
-  async read(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async read(part: Part): Promise<Uint8Array<ArrayBuffer>> {
+    const { buffers, onBytes } = this.options
+    let buffer = buffers.take(part.bytes)
     let filled = 0
     while (filled < part.bytes) {
       const offset = part.offset + filled
       this.#reader ??= await this.#open(offset)
-      let chunk: Uint8Array | undefined
+      let came: Came
       try {
-        chunk = await withinTime(this.#reader.read(part.bytes - filled))
+        came = await withinTime(this.#reader.read(buffer, filled, part.bytes))
       } catch (cause) {
+        if (buffer.byteLength === 0) {
+          // It is gone with the connection.
+          buffer = buffers.take(part.bytes)
+          onBytes(-filled)
+          filled = 0
+        }
         await this.#recover('the connection broke', { resign: true, cause })
         continue
       }
-      if (chunk === undefined) {
+      buffer = came.buffer
+      if (came.bytes === 0) {
         await this.#recover(`the answer ended at byte ${offset} of ${this.shard.bytes}`, { resign: false })
         continue
       }
-      bytes.set(chunk, filled)
-      filled += chunk.byteLength
-      this.#unbroken += chunk.byteLength
+      filled += came.bytes
+      this.#unbroken += came.bytes
       if (this.#unbroken >= UNBROKEN_BYTES) {
         this.#failures = 0
+        this.#resigned = false
       }
-      this.options.onBytes(chunk.byteLength)
+      onBytes(came.bytes)
     }
+    return new Uint8Array(buffer, 0, part.bytes)
   }
 
   /** Nothing is read or fetched any more. */
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#stopping.abort(new Error('The download was stopped.'))
     await this.#drop()
-  }
-
-  #throwIfOver(): void {
-    this.options.signal.throwIfAborted()
-    if (this.#stopped) {
-      throw new Error('The download was stopped.')
-    }
   }
 
   async #drop(): Promise<void> {
@@ -168,29 +183,21 @@ class PartSource {
   }
 
   async #open(offset: number): Promise<ByteReader> {
-    const { urls, signal, unit } = this.options
+    const { urls, unit } = this.options
     for (;;) {
-      signal.throwIfAborted()
-      this.#url = await urls.get(this.shard.sha256)
-      this.#throwIfOver()
+      this.#signal.throwIfAborted()
+      this.#url = await urls.get(this.shard.sha256, this.#signal)
       if (this.#url === undefined) {
         throw new SplitComputeError('invalid_message', `The API signed no URL for the shard of ${unit}.`)
       }
       let response: Response
       try {
-        // No header where none is needed: `Range` costs a preflight in older browsers.
-        const headers: HeadersInit = offset > 0 ? { Range: `bytes=${offset}-` } : {}
-        // The browser's cache would write it all to the disk once more, under a URL that never comes again.
-        response = await fetch(this.#url, { headers, signal, credentials: 'omit', cache: 'no-store' })
+        response = await this.#fetch(this.#url, offset)
       } catch (cause) {
         // Across origins an expired URL can look like this: S3's answer without CORS headers is opaque.
         await this.#recover('it could not be fetched', { resign: true, cause })
         continue
       }
-      if (this.#stopped) {
-        await response.body?.cancel()
-      }
-      this.#throwIfOver()
       const expected = offset > 0 ? 206 : 200
       if (response.status === expected && response.body !== null) {
         return readBytes(response.body)
@@ -203,12 +210,30 @@ class PartSource {
     }
   }
 
+  /** A server that takes the connection and says nothing would hold the fetch for ever: it has no limit of its own. */
+  async #fetch(url: string, offset: number): Promise<Response> {
+    const silent = new AbortController()
+    const timer = setTimeout(() => silent.abort(new Error('Nothing was answered.')), STALLED_MS)
+    try {
+      return await fetch(url, {
+        // No header where none is needed: `Range` costs a preflight in older browsers.
+        headers: offset > 0 ? { Range: `bytes=${offset}-` } : {},
+        signal: AbortSignal.any([this.#signal, silent.signal]),
+        credentials: 'omit',
+        // The browser's cache would write it all to the disk once more, under a URL that never comes again.
+        cache: 'no-store',
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
   async #recover(
     why: string,
     { resign, waitMs, cause }: { resign: boolean; waitMs?: number | undefined; cause?: unknown },
   ): Promise<void> {
-    const { signal, unit, urls } = this.options
-    this.#throwIfOver()
+    const { unit, urls } = this.options
+    this.#signal.throwIfAborted()
     this.#failures++
     this.#unbroken = 0
     if (this.#failures >= FAILURES) {
@@ -217,10 +242,11 @@ class PartSource {
     await this.#drop()
     // The first new signature is the cure; whatever fails again, or is not cured by it, waits.
     if (this.#failures > 1 || !resign) {
-      await sleep(Math.max(waitMs ?? 0, backoffMs(Math.max(0, this.#failures - 2))), signal)
+      await sleep(Math.max(waitMs ?? 0, backoffMs(Math.max(0, this.#failures - 2))), this.#signal)
     }
-    if (resign) {
-      await urls.renew(this.shard.sha256, this.#url)
+    if (resign && !this.#resigned) {
+      this.#resigned = true
+      await urls.renew(this.shard.sha256, this.#url, this.#signal)
     }
   }
 }

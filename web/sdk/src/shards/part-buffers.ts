@@ -1,21 +1,19 @@
 /** Buffers for parts on their way, used again: to get fresh memory for a part takes a browser longer than to hash it. */
 export class PartBuffers {
-  readonly #free: Uint8Array<ArrayBuffer>[] = []
-  #lent = 0
+  readonly #free: ArrayBuffer[] = []
 
   /** @returns a buffer of at least so many bytes, to be given back */
-  take(bytes: number): Uint8Array<ArrayBuffer> {
-    this.#lent++
+  take(bytes: number): ArrayBuffer {
     const fitting = this.#free.findIndex(({ byteLength }) => byteLength >= bytes)
-    return fitting < 0 ? new Uint8Array(bytes) : (this.#free.splice(fitting, 1)[0] as Uint8Array<ArrayBuffer>)
+    return fitting < 0 ? new ArrayBuffer(bytes) : (this.#free.splice(fitting, 1)[0] as ArrayBuffer)
   }
 
-  /** Where nobody has one any more, none is kept. */
-  give(buffer: Uint8Array<ArrayBuffer>): void {
-    this.#lent--
+  give(buffer: ArrayBuffer): void {
     this.#free.push(buffer)
-    if (this.#lent === 0) {
-      this.#free.length = 0
-    }
+  }
+
+  /** Keeps none any more. */
+  clear(): void {
+    this.#free.length = 0
   }
 }

@@ -3,6 +3,7 @@ import type { Loaded } from '../device'
 import { SplitComputeError } from '../errors'
 import { downloadParts } from './download'
 import { PartBuffers } from './part-buffers'
+import { PartHasher } from './part-hasher'
 import { sha256 } from './sha256'
 import type { About, KeptLoad, ShardKeeper } from './shard-keeper'
 import type { SignedUrls } from './signed-urls'
@@ -13,6 +14,8 @@ export interface FetchOptions {
   readonly onBytes: (bytes: number) => void
   /** Told before the first part where all of them come from the store. */
   readonly onKept?: () => void
+  /** Forgets first what is kept: it proved wrong. */
+  readonly anew?: boolean
 }
 
 /** Takes a part to where it belongs; its bytes are good until the promise settles. */
@@ -21,6 +24,8 @@ export type UsePart = (part: Part, bytes: Uint8Array<ArrayBuffer>) => Promise<vo
 /** Brings the bytes of shards: those that are kept from there, the others by the network, keeping them as they come. */
 export class ShardSource {
   readonly #buffers = new PartBuffers()
+  readonly #hasher = new PartHasher()
+  #downloads = 0
   #left: number
 
   /** @param download most bytes from the network */
@@ -32,9 +37,22 @@ export class ShardSource {
     this.#left = download
   }
 
+  /** Begins what the download of a shard needs, unless it is kept; a `bring` that comes later finds it under way. */
+  async prepare(shard: Shard, signal: AbortSignal): Promise<void> {
+    if (shard.bytes <= this.#left && !(await this.keeper.has(shard))) {
+      this.#hasher.start()
+      await this.urls.get(shard.sha256, signal)
+    }
+  }
+
+  /** Ends what outlives a download. */
+  close(): void {
+    this.#hasher.stop()
+  }
+
   /**
    * Hands out every part in order. What a visit before broke off is resumed at the last part that verifies. A whole shard
-   * from the store is not hashed again: whoever uses it proves it, by its canary for instance, and calls `forget`
+   * from the store is not hashed again: whoever uses it proves it, by its canary for instance, and brings it `anew`
    * if it is wrong.
    *
    * @param prove called when every part was handed out; the disk is brought up to date meanwhile
@@ -47,7 +65,8 @@ export class ShardSource {
     use: UsePart,
     prove: () => Promise<void>,
   ): Promise<Loaded['from']> {
-    const kept = await this.keeper.borrow(shard, about, options.signal)
+    const { signal, anew } = options
+    const kept = await this.keeper.borrow(shard, about, signal, anew)
     const from = kept?.whole ? 'disk' : 'network'
     try {
       if (kept?.whole) {
@@ -56,19 +75,24 @@ export class ShardSource {
         await this.#fromNetwork(kept, shard, about, options, use)
       }
       const proof = prove()
-      // Awaited below; until then a failure must not count as unhandled.
-      proof.catch(() => undefined)
-      await kept?.finish()
-      kept?.release()
+      const finished = this.#finish(kept)
+      await Promise.allSettled([proof, finished])
       await proof
+      await finished
       return from
     } finally {
-      kept?.release()
+      await kept?.release()
     }
   }
 
-  forget(shard: Shard): Promise<void> {
-    return this.keeper.forget(shard.sha256)
+  /** Forgets a shard whose bytes proved wrong. */
+  forget(shard: Shard, signal: AbortSignal): Promise<void> {
+    return this.keeper.forget(shard.sha256, signal)
+  }
+
+  async #finish(kept: KeptLoad | undefined): Promise<void> {
+    await kept?.finish()
+    await kept?.release()
   }
 
   async #fromStore(
@@ -97,7 +121,7 @@ export class ShardSource {
     options: FetchOptions,
     use: UsePart,
   ): Promise<void> {
-    const { signal, onBytes } = options
+    const { signal } = options
     let resumed = 0
     for (const part of kept === undefined ? [] : shard.parts) {
       signal.throwIfAborted()
@@ -106,25 +130,55 @@ export class ShardSource {
         break
       }
       await use(part, bytes)
-      onBytes(part.bytes)
+      options.onBytes(part.bytes)
       resumed++
     }
-    const missing = shard.parts.slice(resumed)
+    await this.#download(kept, shard, shard.parts.slice(resumed), about, options, use)
+  }
+
+  /** Each part goes to the disk as it arrives, where its hash is found wrong or right later, and to where it is used once it is right. */
+  async #download(
+    kept: KeptLoad | undefined,
+    shard: Shard,
+    missing: readonly Part[],
+    { unit }: About,
+    { signal, onBytes }: FetchOptions,
+    use: UsePart,
+  ): Promise<void> {
     let owed = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     this.#spend(owed)
-    const { urls } = this
-    const download = { unit: about.unit, urls, buffers: this.#buffers, ...options }
+    this.#downloads++
+    this.#hasher.start()
     try {
-      for await (const { part, bytes } of downloadParts(shard, missing, download)) {
+      const parts = downloadParts(shard, missing, {
+        unit,
+        signal,
+        urls: this.urls,
+        buffers: this.#buffers,
+        hasher: this.#hasher,
+        onBytes: (bytes) => {
+          // Nothing is given up for a shard of which nothing comes. A failure shows at the first write.
+          kept?.reserve().catch(() => undefined)
+          onBytes(bytes)
+        },
+        onArrived: async (part, bytes) => {
+          await kept?.write(part, bytes)
+        },
+      })
+      for await (const { part, bytes } of parts) {
         owed -= part.bytes
         signal.throwIfAborted()
-        await kept?.write(part, bytes)
         await use(part, bytes)
       }
+      signal.throwIfAborted()
     } finally {
       this.#left += owed
+      this.#downloads--
+      if (this.#downloads === 0) {
+        this.#buffers.clear()
+        this.#hasher.stop()
+      }
     }
-    signal.throwIfAborted()
   }
 
   #spend(bytes: number): void {

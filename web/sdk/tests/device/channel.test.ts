@@ -118,6 +118,13 @@ describe('a channel', () => {
     expect(values.buffer.byteLength).toBe(0)
   })
 
+  it('shouldRejectWhatCannotBeSent', async () => {
+    const { page } = join({ send, work: (argument) => argument })
+    const unsendable = (() => 1) as unknown as number
+    await expect(page.call('work', unsendable)).rejects.toMatchObject({ name: 'DataCloneError' })
+    expect(await page.call('work', 1)).toBe(1)
+  })
+
   it('shouldLeaveNothingPendingOnceItIsClosed', async () => {
     const { page } = join({ send, work: () => new Promise(() => undefined) })
     const work = page.call('work', 1)

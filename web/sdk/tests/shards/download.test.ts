@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Part, Shard } from '../../src/client/manifest'
 import { downloadParts } from '../../src/shards/download'
 import { PartBuffers } from '../../src/shards/part-buffers'
-import { SignedUrls } from '../../src/shards/signed-urls'
+import { PartHasher } from '../../src/shards/part-hasher'
+import { SignedUrls, type SignShards } from '../../src/shards/signed-urls'
 
 const PART_BYTES = 50_000
 const BYTES = crypto.getRandomValues(new Uint8Array(60_000))
@@ -61,24 +62,57 @@ function silentAfter(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array>
   })
 }
 
-async function download(parts: readonly Part[] = PARTS): Promise<{ bytes: Uint8Array; told: number }> {
+/** Breaks after its first bytes. */
+function brokenAfter(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
+  let sent = false
+  return new ReadableStream({
+    type: 'bytes',
+    pull: (controller) => {
+      if (sent) {
+        controller.error(new TypeError('reset'))
+      } else {
+        controller.enqueue(bytes.slice())
+      }
+      sent = true
+    },
+  })
+}
+
+const sign: SignShards = async (sha256s) =>
+  sha256s.map((sha256) => ({ sha256, url: 'http://s3/', expires: Date.now() + 300_000 }))
+
+interface Asked {
+  parts?: readonly Part[]
+  signShards?: SignShards
+  signal?: AbortSignal
+}
+
+async function download({
+  parts = PARTS,
+  signShards = sign,
+  signal = new AbortController().signal,
+}: Asked = {}) {
   const bytes = new Uint8Array(DATA.byteLength)
   let told = 0
-  const sign = async (sha256s: readonly string[]) =>
-    sha256s.map((sha256) => ({ sha256, url: 'http://s3/', expires: Date.now() + 300_000 }))
+  const steps: string[] = []
   const options = {
     unit: 'layer.0',
-    urls: new SignedUrls(sign, [SHARD.sha256]),
+    urls: new SignedUrls(signShards, [SHARD.sha256]),
     buffers: new PartBuffers(),
-    signal: new AbortController().signal,
+    hasher: new PartHasher(),
+    signal,
     onBytes: (count: number) => {
       told += count
+    },
+    onArrived: async (part: Part) => {
+      steps.push(`arrived ${PARTS.indexOf(part)}`)
     },
   }
   for await (const { part, bytes: some } of downloadParts(SHARD, parts, options)) {
     bytes.set(some, part.offset)
+    steps.push(`verified ${PARTS.indexOf(part)}`)
   }
-  return { bytes, told }
+  return { bytes, told, steps }
 }
 
 afterEach(() => {
@@ -100,7 +134,7 @@ describe('a download', () => {
 
   it('shouldBeginAtTheFirstPartThatIsWanted', async () => {
     const ranges = serve(byteStream)
-    const { bytes } = await download(PARTS.slice(2))
+    const { bytes } = await download({ parts: PARTS.slice(2) })
     expect(hash(bytes.subarray(2 * PART_BYTES))).toBe(hash(DATA.subarray(2 * PART_BYTES)))
     expect(ranges).toEqual([`bytes=${2 * PART_BYTES}-`])
   })
@@ -138,5 +172,117 @@ describe('a download', () => {
       code: 'shard_refused',
       message: expect.stringContaining('part 1 of 4'),
     })
+  })
+
+  it('shouldGiveEachPartAsItArrivesBeforeItIsVerified', async () => {
+    serve(byteStream)
+    const { steps } = await download()
+    for (const i of PARTS.keys()) {
+      expect(steps.indexOf(`arrived ${i}`)).toBeLessThan(steps.indexOf(`verified ${i}`))
+    }
+    expect(steps).toHaveLength(2 * PARTS.length)
+  })
+
+  it.each([
+    { where: 'within a part', end: PART_BYTES + 1_000 },
+    { where: 'between parts', end: 2 * PART_BYTES },
+  ])('shouldFetchNoPartThatHasArrivedTwiceWhenTheConnectionBreaks: $where', async ({ end }) => {
+    const ranges = serve((bytes, request) =>
+      request === 1 ? brokenAfter(bytes.slice(0, end)) : byteStream(bytes),
+    )
+    const { bytes, told } = await download()
+    expect(hash(bytes)).toBe(SHARD.sha256)
+    expect(told).toBe(SHARD.bytes)
+    expect(ranges).toHaveLength(2)
+    const again = Number(/\d+/.exec(ranges[1] ?? '')?.[0])
+    expect(again).toBeGreaterThanOrEqual(Math.floor(end / PART_BYTES) * PART_BYTES)
+    expect(again).toBeLessThanOrEqual(end)
+  })
+
+  it('shouldAskAnotherConnectionWhenNothingIsAnsweredForHalfAMinute', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let requests = 0
+    vi.stubGlobal('fetch', (_: string, { signal }: { signal: AbortSignal }) => {
+      requests++
+      return requests > 1
+        ? Promise.resolve(new Response(byteStream(DATA.slice())))
+        : new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })
+    const downloaded = download()
+    await vi.advanceTimersByTimeAsync(29_000)
+    expect(requests).toBe(1)
+    await vi.advanceTimersByTimeAsync(2_000)
+    vi.useRealTimers()
+    expect(hash((await downloaded).bytes)).toBe(SHARD.sha256)
+  })
+
+  it('shouldSignAnewOnceForFailuresInARow', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const asked = vi.fn(sign)
+    let requests = 0
+    vi.stubGlobal('fetch', async () => {
+      requests++
+      if (requests < 4) {
+        throw new TypeError('refused')
+      }
+      return new Response(byteStream(DATA.slice()))
+    })
+    const downloaded = download({ signShards: asked })
+    await vi.advanceTimersByTimeAsync(10_000)
+    vi.useRealTimers()
+    expect(hash((await downloaded).bytes)).toBe(SHARD.sha256)
+    expect(asked).toHaveBeenCalledTimes(2)
+  })
+
+  it('shouldEndAsUnreachableWhenNothingIsSigned', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let ended: AbortSignal | undefined
+    const silent: SignShards = (_, signal) => {
+      ended = signal
+      return new Promise(() => undefined)
+    }
+    const downloaded = expect(download({ signShards: silent })).rejects.toMatchObject({ code: 'unreachable' })
+    await vi.advanceTimersByTimeAsync(16_000)
+    await downloaded
+    expect(ended?.aborted).toBe(true)
+  })
+
+  it('shouldNotWaitForASignatureOnceItIsAborted', async () => {
+    let ended: AbortSignal | undefined
+    const silent: SignShards = (_, signal) => {
+      ended = signal
+      return new Promise(() => undefined)
+    }
+    const controller = new AbortController()
+    const downloaded = download({ signShards: silent, signal: controller.signal })
+    await vi.waitFor(() => expect(ended).toBeDefined())
+    controller.abort(new Error('Enough.'))
+    await expect(downloaded).rejects.toThrow('Enough.')
+    expect(ended?.aborted).toBe(true)
+  })
+})
+
+describe('a request for signatures', () => {
+  it('shouldGoOnForThoseWhoStillWait', async () => {
+    let answer: () => void = () => undefined
+    let ended: AbortSignal | undefined
+    const urls = new SignedUrls(
+      async (sha256s, signal) => {
+        ended = signal
+        await new Promise<void>((resolve) => {
+          answer = resolve
+        })
+        return sign(sha256s, signal)
+      },
+      ['a', 'b'],
+    )
+    const first = new AbortController()
+    const gone = urls.get('a', first.signal)
+    const stays = urls.get('b', new AbortController().signal)
+    first.abort(new Error('Enough.'))
+    await expect(gone).rejects.toThrow('Enough.')
+    expect(ended?.aborted).toBe(false)
+    answer()
+    expect(await stays).toBe('http://s3/')
   })
 })

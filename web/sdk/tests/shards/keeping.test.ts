@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Shard } from '../../src/client/manifest'
 import { ShardKeeper } from '../../src/shards/shard-keeper'
+import { MemoryStore } from '../../src/shards/store/memory-store'
+import { OpfsStore } from '../../src/shards/store/opfs-store'
 import type { KeptShard, ShardStore, StoredShard } from '../../src/shards/store/store'
 
 const QUOTA = 1_000
@@ -13,8 +15,14 @@ interface Entry {
 
 /** A disk of so many bytes: what is reserved is taken at once, whether or not a record says that it is whole. */
 class FakeDisk implements ShardStore {
-  readonly kind = 'opfs'
   readonly entries = new Map<string, Entry>()
+  readonly steps: string[] = []
+  /** The disk under a file that has its room already. */
+  broken = false
+
+  async has(sha256: string): Promise<boolean> {
+    return this.entries.get(sha256)?.record !== undefined
+  }
 
   async open(sha256: string): Promise<StoredShard> {
     const entry = this.entries.get(sha256) ?? { size: 0, record: undefined }
@@ -31,11 +39,19 @@ class FakeDisk implements ShardStore {
         }
         entry.size = bytes
       },
-      write: async () => undefined,
-      finish: async (record) => {
+      write: async ({ offset, bytes }) => {
+        if (this.broken) {
+          throw new DOMException('Full.', 'QuotaExceededError')
+        }
+        entry.size = Math.max(entry.size, offset + bytes)
+      },
+      finish: async (record, signal) => {
+        signal.throwIfAborted()
         entry.record = record
       },
-      close: () => undefined,
+      close: () => {
+        this.steps.push(`close ${sha256}`)
+      },
     }
   }
 
@@ -48,6 +64,7 @@ class FakeDisk implements ShardStore {
   }
 
   async delete(sha256: string): Promise<void> {
+    this.steps.push(`delete ${sha256}`)
     this.entries.delete(sha256)
   }
 
@@ -65,6 +82,25 @@ class FakeDisk implements ShardStore {
   }
 }
 
+/** The locks of an origin; one that is held elsewhere is never had. */
+function locksOf(steps: string[], elsewhere: readonly string[] = []) {
+  const request = async (
+    name: string,
+    { ifAvailable = false, signal }: LockOptions,
+    held: (lock: object | null) => Promise<void> | undefined,
+  ): Promise<void> => {
+    if (!elsewhere.includes(name)) {
+      await held({})
+      steps.push(`unlock ${name.replace('splitcompute:', '')}`)
+    } else if (ifAvailable) {
+      await held(null)
+    } else {
+      await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+    }
+  }
+  return { request }
+}
+
 function shard(sha256: string, bytes: number): Shard {
   return { sha256, bytes, parts: [{ offset: 0, bytes, sha256 }] }
 }
@@ -73,9 +109,10 @@ const { signal } = new AbortController()
 
 describe('a disk that is short of room', () => {
   let disk: FakeDisk
+  let memory: FakeDisk
   let warnings: string[]
   const keeper = (...wanted: string[]) =>
-    new ShardKeeper(disk, new Set(wanted), (warning) => warnings.push(warning))
+    new ShardKeeper(disk, memory, new Set(wanted), (warning) => warnings.push(warning))
 
   /** Loads a shard of one part as a download does. */
   async function load(keeping: ShardKeeper, sha256: string, bytes: number): Promise<void> {
@@ -86,11 +123,12 @@ describe('a disk that is short of room', () => {
       await kept?.write(part, new Uint8Array(bytes))
     }
     await kept?.finish()
-    kept?.release()
+    await kept?.release()
   }
 
   beforeEach(() => {
     disk = new FakeDisk()
+    memory = new FakeDisk()
     warnings = []
     vi.stubGlobal('navigator', {
       storage: { estimate: async () => ({ quota: QUOTA, usage: disk.usage }) },
@@ -142,15 +180,145 @@ describe('a disk that is short of room', () => {
 
   it('shouldTakeNoRoomForAShardOfWhichNothingArrives', async () => {
     const kept = await keeper('new').borrow(shard('new', 500), ABOUT, signal)
-    kept?.release()
-    await vi.waitFor(() => expect(disk.names).toEqual(['older', 'oldest', 'recent']))
+    await kept?.release()
+    expect(disk.names).toEqual(['older', 'oldest', 'recent'])
   })
 
-  it('shouldLoadWithoutKeepingAndSayWhyOnceWhenNothingIsLeftToGiveUp', async () => {
+  it('shouldBeReplacedByMemoryAndSaySoOnceWhenNothingIsLeftToGiveUp', async () => {
     const full = keeper('new', 'newer', 'recent', 'oldest', 'older')
     await load(full, 'new', 500)
     await load(full, 'newer', 500)
     expect(warnings).toEqual([expect.stringContaining('the disk is full')])
     expect(disk.names).toEqual(['older', 'oldest', 'recent'])
+    expect(memory.names).toEqual(['new', 'newer'])
+    const kept = await full.borrow(shard('new', 500), ABOUT, signal)
+    expect(kept?.whole).toBe(true)
+    await kept?.release()
+  })
+
+  it('shouldNotStopALoadWhenMemoryIsFullToo', async () => {
+    const full = keeper('new', 'recent', 'oldest', 'older')
+    memory.broken = true
+    await load(full, 'new', 500)
+    expect(warnings).toHaveLength(1)
+    expect([...disk.names, ...memory.names]).toEqual(['older', 'oldest', 'recent'])
+  })
+
+  describe('that other pages use too', () => {
+    const share = (...elsewhere: string[]) =>
+      vi.stubGlobal('navigator', {
+        storage: { estimate: async () => ({ quota: QUOTA, usage: disk.usage }) },
+        locks: locksOf(
+          disk.steps,
+          elsewhere.map((sha256) => `splitcompute:${sha256}`),
+        ),
+      })
+
+    it('shouldNotGiveUpWhatOneOfThemHas', async () => {
+      share('oldest')
+      await load(keeper('new'), 'new', 300)
+      expect(disk.names).toEqual(['new', 'oldest', 'recent'])
+    })
+
+    it('shouldForgetWhatCannotBeWrittenBeforeAnotherMayHaveIt', async () => {
+      share()
+      disk.broken = true
+      await load(keeper('new'), 'new', 100)
+      expect(disk.steps).toEqual(['close new', 'delete new', 'unlock new'])
+      expect(warnings).toHaveLength(1)
+    })
+
+    it('shouldForgetAWrongShardOnlyWhileNobodyElseHasIt', async () => {
+      share()
+      await keeper('recent').forget('recent', signal)
+      expect(disk.steps).toEqual(['delete recent', 'unlock recent'])
+    })
+
+    it('shouldForgetWhatProvedWrongBeforeItIsLentAnew', async () => {
+      share()
+      const kept = await keeper('recent').borrow(shard('recent', 300), ABOUT, signal, true)
+      expect(kept?.whole).toBe(false)
+      expect(disk.steps).toEqual(['delete recent'])
+      await kept?.release()
+    })
+  })
+
+  describe('and a load that is aborted', () => {
+    it('shouldLeaveNoRecord', async () => {
+      const aborting = new AbortController()
+      const kept = await keeper('new').borrow(shard('new', 100), ABOUT, aborting.signal)
+      await kept?.write({ offset: 0, bytes: 100, sha256: 'new' }, new Uint8Array(100))
+      aborting.abort(new Error('Enough.'))
+      await expect(kept?.finish()).rejects.toThrow('Enough.')
+      await kept?.release()
+      expect(disk.entries.get('new')).toEqual({ size: 100, record: undefined })
+      expect(warnings).toEqual([])
+    })
+
+    it('shouldGiveUpNothingForIt', async () => {
+      const aborting = new AbortController()
+      const kept = await keeper('new').borrow(shard('new', 500), ABOUT, aborting.signal)
+      const written = kept?.write({ offset: 0, bytes: 500, sha256: 'new' }, new Uint8Array(500))
+      aborting.abort(new Error('Enough.'))
+      await expect(written).rejects.toThrow('Enough.')
+      await kept?.release()
+      expect(disk.names).toEqual(['older', 'oldest', 'recent'])
+    })
+  })
+})
+
+describe('the memory of a page', () => {
+  const bytes = (count: number) => new Uint8Array(count)
+
+  it('shouldHoldAShardForWholeOnlyWithAllItsBytes', () => {
+    const store = new MemoryStore()
+    expect(store.write('a', 4, bytes(4))).toBe(true)
+    expect(store.finish('a', 8)).toBe(false)
+    expect(store.whole).toEqual([])
+    store.write('a', 0, bytes(4))
+    expect(store.finish('a', 8)).toBe(true)
+    expect(store.whole).toEqual(['a'])
+  })
+
+  it('shouldHaveRoomAgainForWhatItForgot', () => {
+    const store = new MemoryStore()
+    const half = bytes(128 * 1024 ** 2)
+    expect([store.write('a', 0, half), store.write('b', 0, half)]).toEqual([true, true])
+    expect(store.write('c', 0, bytes(1))).toBe(false)
+    store.delete('a')
+    expect(store.write('c', 0, bytes(1))).toBe(true)
+  })
+})
+
+describe('the private file system', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals()
+  })
+
+  it('shouldReadARecordAgainThatAnotherPageWroteMeanwhile', async () => {
+    const record: KeptShard = { sha256: 'a', bytes: 8, ...ABOUT, used: 1 }
+    let reads = 0
+    const file = {
+      text: async () => {
+        reads++
+        if (reads === 1) {
+          throw new DOMException('Changed.', 'NotReadableError')
+        }
+        return JSON.stringify(record)
+      },
+    }
+    const folder = {
+      keys: async function* () {
+        yield* ['a.safetensors', 'a.json', 'b.safetensors']
+      },
+      getFileHandle: async () => ({ getFile: async () => file }),
+    }
+    vi.stubGlobal('navigator', {
+      storage: { getDirectory: async () => ({ getDirectoryHandle: async () => folder }) },
+    })
+    const store = await OpfsStore.open()
+    expect(await store.list()).toEqual([record])
+    expect(reads).toBe(2)
+    expect(await store.unfinished()).toEqual(['b'])
   })
 })

@@ -1,6 +1,5 @@
 import { afterEach } from 'vitest'
 import { type ConnectOptions, SplitCompute } from '../../src/index'
-import { memoryStore } from '../../src/shards/store/open-store'
 import { FakeCloud } from './fake-cloud'
 import { readManifest } from './store'
 
@@ -15,8 +14,6 @@ export function cleanUpAfterEach(): void {
   afterEach(async () => {
     await Promise.all(splits.splice(0).map((split) => split.close()))
     await Promise.all(clouds.splice(0).map((cloud) => cloud.stop()))
-    // Node has no other store: what one test kept must not spare another its downloads.
-    await memoryStore.clear()
   })
 }
 

@@ -7,8 +7,6 @@ const BASE = 'https://shards.invalid/'
 
 /** Entries of the Cache API, one a part and one for the record: for threads that cannot open files. */
 export class CacheStore implements ShardStore {
-  readonly kind = 'cache'
-
   private constructor(private readonly cache: Cache) {}
 
   /** @throws Error where the browser has no Cache API here */
@@ -17,7 +15,11 @@ export class CacheStore implements ShardStore {
   }
 
   async open(sha256: string): Promise<StoredShard> {
-    return new CachedShard(this.cache, sha256, (await this.#record(recordKey(sha256))) !== undefined)
+    return new CachedShard(this.cache, sha256, await this.has(sha256))
+  }
+
+  async has(sha256: string): Promise<boolean> {
+    return (await this.#record(recordKey(sha256))) !== undefined
   }
 
   async list(): Promise<KeptShard[]> {
@@ -73,7 +75,8 @@ class CachedShard implements StoredShard {
     await this.cache.put(this.#key(part), new Response(bytes))
   }
 
-  async finish(shard: KeptShard): Promise<void> {
+  async finish(shard: KeptShard, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     await this.cache.put(recordKey(this.sha256), new Response(JSON.stringify(shard)))
   }
 

@@ -1,82 +1,61 @@
-import type { Part } from '../../client/manifest'
-import type { KeptShard, ShardStore, StoredShard } from './store'
-
 /** Most bytes that are kept, a fraction of what a tab may have; the GPU has the same bytes once more. */
 const LIMIT = 256 * 1024 ** 2
 
 interface Entry {
   readonly parts: Map<number, Uint8Array<ArrayBuffer>>
-  record: KeptShard | undefined
+  whole: boolean
 }
 
-/** This thread's memory: spares a download when the GPU is lost, and ends with the page. */
-export class MemoryStore implements ShardStore {
-  readonly kind = 'memory'
+/** A page's memory for shards that the disk has no room for: spares a download when the GPU or its worker is lost. */
+export class MemoryStore {
   readonly #entries = new Map<string, Entry>()
+  #bytes = 0
 
-  async open(sha256: string): Promise<StoredShard> {
-    let entry = this.#entries.get(sha256)
-    if (entry === undefined) {
-      entry = { parts: new Map(), record: undefined }
-      this.#entries.set(sha256, entry)
+  /** Whole shards, by SHA-256. */
+  get whole(): string[] {
+    return [...this.#entries].flatMap(([sha256, { whole }]) => (whole ? [sha256] : []))
+  }
+
+  read(sha256: string, offset: number): Uint8Array<ArrayBuffer> | undefined {
+    return this.#entries.get(sha256)?.parts.get(offset)
+  }
+
+  /** @returns whether there was room for it */
+  write(sha256: string, offset: number, bytes: Uint8Array<ArrayBuffer>): boolean {
+    const entry = this.#entries.get(sha256) ?? { parts: new Map(), whole: false }
+    const more = bytes.byteLength - (entry.parts.get(offset)?.byteLength ?? 0)
+    if (this.#bytes + more > LIMIT) {
+      return false
     }
-    return new MemoryShard(entry, () => this.#bytes())
+    this.#bytes += more
+    entry.parts.set(offset, bytes)
+    this.#entries.set(sha256, entry)
+    return true
   }
 
-  async list(): Promise<KeptShard[]> {
-    return [...this.#entries.values()].flatMap(({ record }) => (record === undefined ? [] : [record]))
+  /** @returns whether all the bytes of the shard are here, which is whole then */
+  finish(sha256: string, bytes: number): boolean {
+    const entry = this.#entries.get(sha256)
+    if (entry !== undefined) {
+      entry.whole = bytesOf(entry) === bytes
+    }
+    return entry?.whole ?? false
   }
 
-  async unfinished(): Promise<string[]> {
-    return [...this.#entries].flatMap(([sha256, { record }]) => (record === undefined ? [sha256] : []))
+  delete(sha256: string): void {
+    const entry = this.#entries.get(sha256)
+    if (entry !== undefined) {
+      this.#bytes -= bytesOf(entry)
+      this.#entries.delete(sha256)
+    }
   }
 
-  async delete(sha256: string): Promise<void> {
-    this.#entries.delete(sha256)
-  }
-
-  async clear(): Promise<void> {
+  clear(): void {
     this.#entries.clear()
-  }
-
-  #bytes(): number {
-    let bytes = 0
-    for (const { parts } of this.#entries.values()) {
-      for (const part of parts.values()) {
-        bytes += part.byteLength
-      }
-    }
-    return bytes
+    this.#bytes = 0
   }
 }
 
-class MemoryShard implements StoredShard {
-  readonly whole: boolean
-  readonly size = undefined
-
-  constructor(
-    private readonly entry: Entry,
-    private readonly used: () => number,
-  ) {
-    this.whole = entry.record !== undefined
-  }
-
-  async read(part: Part): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    return this.entry.parts.get(part.offset)
-  }
-
-  async reserve(): Promise<void> {}
-
-  async write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (this.used() + bytes.byteLength > LIMIT) {
-      throw new DOMException('The memory store is full.', 'QuotaExceededError')
-    }
-    this.entry.parts.set(part.offset, bytes.slice())
-  }
-
-  async finish(shard: KeptShard): Promise<void> {
-    this.entry.record = shard
-  }
-
-  close(): void {}
+function bytesOf({ parts }: Entry): number {
+  return [...parts.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
 }

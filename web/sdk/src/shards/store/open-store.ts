@@ -1,13 +1,9 @@
 import { CacheStore } from './cache-store'
-import { MemoryStore } from './memory-store'
 import { OpfsStore } from './opfs-store'
 import type { ShardStore } from './store'
 
-/** Shared by every device of this thread. */
-export const memoryStore = new MemoryStore()
-
-/** The best store that this thread has: files, then the Cache API, then its memory. */
-export async function openStore(): Promise<ShardStore> {
+/** The best store that this thread has: files, then the Cache API; undefined where it has neither. */
+export async function openStore(): Promise<ShardStore | undefined> {
   if (OpfsStore.canWrite) {
     try {
       return await OpfsStore.open()
@@ -22,5 +18,5 @@ export async function openStore(): Promise<ShardStore> {
       // Opaque origins have no storage at all.
     }
   }
-  return memoryStore
+  return undefined
 }

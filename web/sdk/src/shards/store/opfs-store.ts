@@ -7,8 +7,6 @@ const RECORD = '.json'
 
 /** Files in the origin's private file system: `<sha256>.safetensors`, and `<sha256>.json` once it is whole. */
 export class OpfsStore implements ShardStore {
-  readonly kind = 'opfs'
-
   /** @throws Error where the browser has no private file system here */
   static async open(): Promise<OpfsStore> {
     const store = new OpfsStore()
@@ -39,6 +37,10 @@ export class OpfsStore implements ShardStore {
     }
   }
 
+  async has(sha256: string): Promise<boolean> {
+    return (await readRecord(await this.#folder(), sha256)) !== undefined
+  }
+
   async list(): Promise<KeptShard[]> {
     const folder = await this.#folder()
     const shards: KeptShard[] = []
@@ -54,14 +56,16 @@ export class OpfsStore implements ShardStore {
   }
 
   async unfinished(): Promise<string[]> {
-    const names = new Set<string>()
+    // A record may be there and empty, where a page ended as it wrote it.
+    const whole = new Set((await this.list()).map(({ sha256 }) => sha256))
+    const unfinished: string[] = []
     for await (const name of (await this.#folder()).keys()) {
-      names.add(name)
+      const sha256 = name.slice(0, -DATA.length)
+      if (name.endsWith(DATA) && !whole.has(sha256)) {
+        unfinished.push(sha256)
+      }
     }
-    return [...names]
-      .filter((name) => name.endsWith(DATA))
-      .map((name) => name.slice(0, -DATA.length))
-      .filter((sha256) => !names.has(sha256 + RECORD))
+    return unfinished
   }
 
   async delete(sha256: string): Promise<void> {
@@ -112,13 +116,15 @@ class OpfsShard implements StoredShard {
     return this.handle.getSize()
   }
 
-  async reserve(bytes: number): Promise<void> {
+  async reserve(bytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     // One that outlived its file would vouch for what is written only now.
     await this.folder.removeEntry(this.sha256 + RECORD).catch((error: unknown) => {
-      if (!isAbsence(error)) {
+      if (!isNamed(error, 'NotFoundError')) {
         throw error
       }
     })
+    signal.throwIfAborted()
     // A file that grows with each write asks the browser for room each time, which takes ten times as long as to write.
     this.handle.truncate(bytes)
   }
@@ -129,16 +135,19 @@ class OpfsShard implements StoredShard {
     }
   }
 
-  async finish(shard: KeptShard): Promise<void> {
+  async finish(shard: KeptShard, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     if (!this.whole) {
       this.handle.flush()
     }
     const file = await this.folder.getFileHandle(shard.sha256 + RECORD, { create: true })
     const handle = await file.createSyncAccessHandle()
     try {
+      signal.throwIfAborted()
       const bytes = new TextEncoder().encode(JSON.stringify(shard))
-      handle.truncate(0)
+      // Shortened afterwards: whoever lists the store meanwhile finds no empty record.
       handle.write(bytes, { at: 0 })
+      handle.truncate(bytes.byteLength)
     } finally {
       handle.close()
     }
@@ -150,20 +159,26 @@ class OpfsShard implements StoredShard {
 }
 
 async function readRecord(folder: FileSystemDirectoryHandle, sha256: string): Promise<KeptShard | undefined> {
-  try {
-    const handle = await folder.getFileHandle(sha256 + RECORD)
-    const record = parseRecord(await (await handle.getFile()).text())
-    return record?.sha256 === sha256 ? record : undefined
-  } catch (error) {
-    if (isAbsence(error)) {
-      return undefined
+  for (let again = false; ; again = true) {
+    try {
+      const handle = await folder.getFileHandle(sha256 + RECORD)
+      const record = parseRecord(await (await handle.getFile()).text())
+      return record?.sha256 === sha256 ? record : undefined
+    } catch (error) {
+      // Unreadable is one that another page wrote anew between the file and its text.
+      const unreadable = isNamed(error, 'NotReadableError')
+      if (isNamed(error, 'NotFoundError') || (unreadable && again)) {
+        return undefined
+      }
+      if (!unreadable) {
+        throw error
+      }
     }
-    throw error
   }
 }
 
-function isAbsence(error: unknown): boolean {
-  return error instanceof DOMException && error.name === 'NotFoundError'
+function isNamed(error: unknown, name: string): boolean {
+  return error instanceof DOMException && error.name === name
 }
 
 async function remove(folder: FileSystemDirectoryHandle, name: string): Promise<void> {

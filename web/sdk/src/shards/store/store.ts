@@ -12,11 +12,12 @@ export interface KeptShard {
 }
 
 /**
- * Where shards stay between visits, by SHA-256. A shard is kept part by part, and the record that says that it is whole is
- * written last: a crash never leaves a shard that claims to be whole.
+ * Where shards stay, by SHA-256. A shard is kept part by part, and the record that says that it is whole is written last: a crash
+ * never leaves a shard that claims to be whole.
  */
-export interface ShardStore {
-  readonly kind: 'opfs' | 'cache' | 'memory'
+export interface Shelf {
+  /** Whether a record says that the shard is whole. */
+  has(sha256: string): Promise<boolean>
 
   /**
    * Opens a shard for one reader and writer; its lock is held by the caller.
@@ -25,14 +26,17 @@ export interface ShardStore {
    */
   open(sha256: string): Promise<StoredShard>
 
+  /** Forgets a shard, first that it was whole. One that a page has open stays until it is closed. */
+  delete(sha256: string): Promise<void>
+}
+
+/** A shelf that lasts from one visit to the next. */
+export interface ShardStore extends Shelf {
   /** Whole shards. */
   list(): Promise<KeptShard[]>
 
   /** Shards that a visit before left unfinished, or that others are writing. */
   unfinished(): Promise<string[]>
-
-  /** Forgets a shard, first that it was whole. One that a page has open stays until it is closed. */
-  delete(sha256: string): Promise<void>
 }
 
 /** One shard of a store while its bytes move. */
@@ -52,9 +56,9 @@ export interface StoredShard {
   /**
    * Takes the room for all parts before the first one is written. From here on nothing says that the shard is whole.
    *
-   * @throws Error `QuotaExceededError` among others
+   * @throws Error `QuotaExceededError` among others; the signal's reason, and then no room is taken
    */
-  reserve(bytes: number): Promise<void>
+  reserve(bytes: number, signal: AbortSignal): Promise<void>
 
   /**
    * @param bytes the caller's, who uses them for other parts afterwards
@@ -62,8 +66,12 @@ export interface StoredShard {
    */
   write(part: Part, bytes: Uint8Array<ArrayBuffer>): Promise<void>
 
-  /** Writes the record: all parts are there, or were used again just now. */
-  finish(shard: KeptShard): Promise<void>
+  /**
+   * Writes the record: all parts are there, or were used again just now.
+   *
+   * @throws Error the signal's reason, and then nothing is written
+   */
+  finish(shard: KeptShard, signal: AbortSignal): Promise<void>
 
   close(): void
 }
