@@ -53,8 +53,6 @@ const moment = (most: number) => pause(Math.random() * most)
 const anyMoment = () => moment(250)
 /** So slow that a shard of gpt2-plain takes about a second. */
 export const BYTES_PER_SECOND = 120_000
-/** More at once than a device is quicker with than the cloud. */
-const BURST = 24
 
 /** Waits until a random share of the bytes is here, from a network that is slow meanwhile. */
 export async function waitWhileShardsLoad({ page, proxy }: Pick<Place, 'page' | 'proxy'>): Promise<void> {
@@ -182,13 +180,13 @@ export const faults: readonly FaultCase[] = [
     },
   },
   {
-    name: `${BURST} embeds at once`,
+    name: 'more embeds at once than the device is quick with',
     warm: true,
     times: 10,
     during: async ({ page }) => {
       // By then it is known how fast either side is.
       await waitForAnswers(page, 0, 4)
-      await burst(page, BURST)
+      await burst(page)
       await waitForReason(page, 'The device is busy.')
     },
   },

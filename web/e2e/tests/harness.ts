@@ -148,13 +148,30 @@ export async function startEmbedding(
   }, inputs)
 }
 
-/** Asks for so many embeds at once. */
-export async function burst(page: Page, count: number): Promise<void> {
-  await page.evaluate((times) => {
-    for (let i = 0; i < times; i++) {
-      ;(globalThis as unknown as HarnessPage).ask()
+/** Asks for ever more embeds at once, until the first of them finds the device busy. */
+export async function burst(page: Page): Promise<void> {
+  const busy = await page.evaluate(async () => {
+    const { split, ask } = globalThis as unknown as HarnessPage
+    let found = false
+    const told = (event: CustomEvent<{ reason: string }>) => {
+      found ||= event.detail.reason.includes('busy')
     }
-  }, count)
+    split.addEventListener('fallback', told)
+    for (let asked = 0; asked < 500 && !found; asked++) {
+      ask()
+      // The choice between the sides is made a few microtasks later.
+      await new Promise<void>((resolve) => {
+        const { port1, port2 } = new MessageChannel()
+        port1.onmessage = () => resolve()
+        port2.postMessage(undefined)
+      })
+    }
+    split.removeEventListener('fallback', told as EventListener)
+    return found
+  })
+  if (!busy) {
+    throw new Error('The device was not busy with 500 embeds.')
+  }
 }
 
 /** Waits until so many embeds were answered at a cut. */
