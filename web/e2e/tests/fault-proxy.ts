@@ -30,24 +30,56 @@ const SLOW_BYTES_PER_SECOND = 10_000
 const SLOW_MS = 2_000
 const SLICES = 20
 const WORKER_HOOKS = `
-  // Devices can be reached from a test: what a page patches does not reach a worker.
-  const request = GPUAdapter.prototype.requestDevice
+  // What a worker has open can be counted from a test, and its GPU broken: what a page patches does not reach a worker.
   self.gpus = []
-  self.buffers = 0
-  const { createBuffer } = GPUDevice.prototype
-  GPUDevice.prototype.createBuffer = function (descriptor) {
-    self.buffers++
-    return createBuffer.call(this, descriptor)
-  }
-  const { destroy } = GPUBuffer.prototype
-  GPUBuffer.prototype.destroy = function () {
-    self.buffers--
-    destroy.call(this)
-  }
+  self.buffers = new Set()
+  self.handles = new Set()
+  // The next result is kept back for so long, or has no finite value.
+  self.stallMs = 0
+  self.spoil = false
+  const { requestDevice } = GPUAdapter.prototype
   GPUAdapter.prototype.requestDevice = async function (...options) {
-    const device = await request.apply(this, options)
+    const device = await requestDevice.apply(this, options)
     self.gpus.push(device)
     return device
+  }
+  const { createBuffer } = GPUDevice.prototype
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    const buffer = createBuffer.call(this, descriptor)
+    self.buffers.add(buffer)
+    return buffer
+  }
+  const { destroy, mapAsync, getMappedRange } = GPUBuffer.prototype
+  GPUBuffer.prototype.destroy = function () {
+    self.buffers.delete(this)
+    destroy.call(this)
+  }
+  GPUBuffer.prototype.mapAsync = async function (...range) {
+    const ms = self.stallMs
+    self.stallMs = 0
+    await mapAsync.apply(this, range)
+    if (ms > 0) {
+      await new Promise((resolve) => setTimeout(resolve, ms))
+    }
+  }
+  GPUBuffer.prototype.getMappedRange = function (...range) {
+    const bytes = getMappedRange.apply(this, range)
+    if (self.spoil) {
+      self.spoil = false
+      new Float32Array(bytes).fill(Number.NaN)
+    }
+    return bytes
+  }
+  const { createSyncAccessHandle } = FileSystemFileHandle.prototype
+  FileSystemFileHandle.prototype.createSyncAccessHandle = async function (...options) {
+    const handle = await createSyncAccessHandle.apply(this, options)
+    self.handles.add(handle)
+    return handle
+  }
+  const { close } = FileSystemSyncAccessHandle.prototype
+  FileSystemSyncAccessHandle.prototype.close = function () {
+    self.handles.delete(this)
+    close.call(this)
   }
 `
 const PAGE = `<!doctype html><title>SplitCompute</title><link rel="icon" href="data:,">
@@ -60,12 +92,14 @@ const PAGE = `<!doctype html><title>SplitCompute</title><link rel="icon" href="d
 export class FaultProxy {
   /** Requests that arrived, by kind. */
   readonly seen: { readonly kind: Kind; readonly path: string; readonly range: string | undefined }[] = []
-  /** Every request breaks off while this is set. */
+  /** Every request breaks off while this is set, but for scripts: a browser has them in its cache. */
   offline = false
   /** How fast bodies are sent; as fast as it goes where it is undefined. */
   bytesPerSecond: number | undefined
   readonly #planned: Planned[] = []
   readonly #sockets = new Set<Socket>()
+  /** Connections on which a script is under way. */
+  readonly #scripts = new Set<Socket>()
   readonly #server: Server
 
   private constructor(private readonly cloud: URL) {
@@ -101,12 +135,15 @@ export class FaultProxy {
   heal(): void {
     this.#planned.length = 0
     this.offline = false
+    this.bytesPerSecond = undefined
   }
 
-  /** Ends every connection, also those that wait in the browser's pool. */
+  /** Ends every connection but those with scripts, also those that wait in the browser's pool. */
   breakConnections(): void {
     for (const socket of this.#sockets) {
-      socket.destroy()
+      if (!this.#scripts.has(socket)) {
+        socket.destroy()
+      }
     }
   }
 
@@ -117,7 +154,11 @@ export class FaultProxy {
 
   async #answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(incoming.url ?? '', this.url)
-    if (this.offline) {
+    if (/\.js$/.test(url.pathname)) {
+      const { socket } = incoming
+      this.#scripts.add(socket)
+      response.once('close', () => this.#scripts.delete(socket))
+    } else if (this.offline) {
       incoming.socket.destroy()
       return
     }

@@ -2,7 +2,21 @@ import type { BrowserContext, CDPSession, Page } from 'playwright-core'
 import type { ConnectOptions } from 'splitcompute'
 import { expect } from 'vitest'
 import type { Fault, FaultProxy } from './fault-proxy.ts'
-import { clearStorage, destroyGpu, killWorker, progress, waitForCut } from './harness.ts'
+import {
+  burst,
+  destroyGpu,
+  hide,
+  killWorker,
+  progress,
+  removeFiles,
+  spoilGpu,
+  stallGpu,
+  waitForAnswers,
+  waitForBytes,
+  waitForCut,
+  waitForReason,
+  waitForUnit,
+} from './harness.ts'
 
 /** A page that embeds, four times a second, while something breaks. */
 export interface Place {
@@ -17,6 +31,8 @@ export interface FaultCase {
   readonly name: string
   /** Whether the weights come from the disk; from the network where it is left out. */
   readonly warm?: boolean
+  /** How many times one client lives through it, one after the other; once where it is left out. */
+  readonly times?: number
   /** Breaks what breaks as the page connects. */
   readonly before?: (place: Place) => Promise<void> | void
   /** Breaks something while the page embeds. */
@@ -33,6 +49,20 @@ const MEMORY_OF_ONE_LAYER = 1_100_000
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 const moment = (most: number) => pause(Math.random() * most)
+/** Any moment between two embeds. */
+const anyMoment = () => moment(250)
+/** So slow that a shard of gpt2-plain takes about a second. */
+export const BYTES_PER_SECOND = 120_000
+
+/** Waits until a random share of the bytes is here, from a network that is slow meanwhile. */
+export async function waitWhileShardsLoad({ page, proxy }: Pick<Place, 'page' | 'proxy'>): Promise<void> {
+  expect(await waitForBytes(page, Math.random() * 0.7)).toBeLessThan(1)
+  proxy.bytesPerSecond = undefined
+}
+
+const slowNetwork = ({ proxy }: Place) => {
+  proxy.bytesPerSecond = BYTES_PER_SECOND
+}
 
 /** The shard of one of the units goes wrong. */
 function shard(name: string, fault: Fault): FaultCase {
@@ -48,9 +78,10 @@ function head(name: string, fault: Fault): FaultCase {
     name,
     options: { memory: MEMORY_OF_ONE_LAYER },
     cut: 2,
+    times: 10,
     during: async ({ proxy, page }) => {
       await waitForCut(page, 2)
-      await moment(500)
+      await anyMoment()
       proxy.plan('embed', fault, { times: 3 })
       while (!proxy.done) {
         await pause(20)
@@ -87,25 +118,98 @@ export const faults: readonly FaultCase[] = [
   head('head answers 500', { status: 500 }),
   {
     name: 'GPU device destroyed while shards load',
-    during: async ({ page }) => {
-      await destroyGpu(page)
+    before: slowNetwork,
+    during: async (place) => {
+      await waitWhileShardsLoad(place)
+      await destroyGpu(place.page)
     },
   },
   {
     name: 'GPU device destroyed while requests run',
     warm: true,
+    // The third time it would be left alone.
+    times: 2,
     during: async ({ page }) => {
       await waitForCut(page, 0)
-      await moment(500)
+      await anyMoment()
       await destroyGpu(page)
+    },
+  },
+  {
+    name: 'GPU device destroyed while the network is offline',
+    warm: true,
+    times: 2,
+    during: async ({ page, proxy }) => {
+      await waitForCut(page, 0)
+      await anyMoment()
+      proxy.offline = true
+      proxy.breakConnections()
+      await destroyGpu(page)
+      await moment(1_000)
+      proxy.offline = false
+    },
+  },
+  {
+    name: 'result kept back for 3 s by a slow GPU',
+    warm: true,
+    times: 10,
+    during: async ({ page }) => {
+      await waitForCut(page, 0)
+      await anyMoment()
+      await stallGpu(page, 3_000)
+      await waitForReason(page, 'The device was slow.')
+    },
+  },
+  {
+    name: 'result that is not finite',
+    warm: true,
+    times: 10,
+    during: async ({ page }) => {
+      await waitForCut(page, 0)
+      await anyMoment()
+      await spoilGpu(page)
+      await waitForReason(page, 'not finite')
+    },
+  },
+  {
+    name: 'canary that comes out wrong',
+    warm: true,
+    during: async ({ page }) => {
+      await waitForBytes(page, Math.random())
+      await spoilGpu(page)
+    },
+  },
+  {
+    name: 'more embeds at once than the device is quick with',
+    warm: true,
+    times: 10,
+    during: async ({ page }) => {
+      // By then it is known how fast either side is.
+      await waitForAnswers(page, 0, 4)
+      await burst(page)
+      await waitForReason(page, 'The device is busy.')
+    },
+  },
+  {
+    name: 'page hidden',
+    warm: true,
+    times: 10,
+    during: async ({ page }) => {
+      await waitForCut(page, 0)
+      await anyMoment()
+      await hide(page, true)
+      await waitForReason(page, 'The page is hidden.')
+      await pause(300)
+      await hide(page, false)
     },
   },
   {
     name: 'worker killed',
     warm: true,
+    times: 5,
     during: async ({ page }) => {
       await waitForCut(page, 2)
-      await moment(500)
+      await anyMoment()
       await killWorker(page)
     },
   },
@@ -121,9 +225,12 @@ export const faults: readonly FaultCase[] = [
   },
   {
     name: 'storage cleared behind the page’s back',
-    during: async ({ page }) => {
-      await moment(800)
-      await clearStorage(page)
+    before: slowNetwork,
+    during: async (place) => {
+      // The first unit is small and soon whole; what is being written cannot be removed.
+      await waitForUnit(place.page, 'final')
+      await waitWhileShardsLoad(place)
+      expect(await removeFiles(place.page)).toBeGreaterThan(0)
     },
   },
   {

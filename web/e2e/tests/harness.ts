@@ -14,6 +14,24 @@ export interface Outcome {
 /** What a test asks for otherwise; an undefined `workerUrl` is the worker that the SDK brings. */
 export type ConnectChoices = Omit<Partial<ConnectOptions>, 'workerUrl'> & { workerUrl?: string | undefined }
 
+/** What the hooks of the proxy's worker keep. */
+interface HookedWorker {
+  readonly gpus?: readonly GPUDevice[]
+  readonly buffers: ReadonlySet<unknown>
+  readonly handles: ReadonlySet<unknown>
+  stallMs: number
+  spoil: boolean
+}
+
+/** What a worker has not given back: GPU buffers, and files open on the disk. */
+export interface Held {
+  readonly buffers: number
+  readonly handles: number
+}
+
+/** Longer than a device rests that was slow. */
+const CUT_MS = 45_000
+
 interface HarnessPage {
   readonly SplitCompute: typeof SplitCompute
   split: SplitCompute
@@ -21,6 +39,7 @@ interface HarnessPage {
   workers: Worker[]
   outcomes: Outcome[]
   asked: number
+  ask: () => void
   timer: ReturnType<typeof setInterval>
 }
 
@@ -58,14 +77,42 @@ export async function connect(page: Page, options: ConnectChoices = {}): Promise
   }, settings)
 }
 
-/** Forgets what this origin keeps. */
+/** Forgets what this origin keeps. A file that stays open cannot be removed: that fails. */
 export async function clearStorage(page: Page): Promise<void> {
   await page.evaluate(async () => {
     const folder = await navigator.storage.getDirectory()
-    await folder.removeEntry('splitcompute', { recursive: true }).catch(() => undefined)
+    for (let attempts = 0; ; attempts++) {
+      try {
+        await folder.removeEntry('splitcompute', { recursive: true })
+        break
+      } catch (error) {
+        const { name } = error as DOMException
+        if (name === 'NotFoundError') {
+          break
+        }
+        // The files of a worker that has just ended are let go a moment later.
+        if (name !== 'NoModificationAllowedError' || attempts === 50) {
+          throw error
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    }
     for (const name of await caches.keys()) {
       await caches.delete(name)
     }
+  })
+}
+
+/** Removes what is kept as far as no worker has it open; tells how many files that were. */
+export async function removeFiles(page: Page): Promise<number> {
+  return await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('splitcompute')
+    const names: string[] = []
+    for await (const name of folder.keys()) {
+      names.push(name)
+    }
+    const removed = await Promise.allSettled(names.map((name) => folder.removeEntry(name)))
+    return removed.filter(({ status }) => status === 'fulfilled').length
   })
 }
 
@@ -79,7 +126,7 @@ export async function startEmbedding(
     const splits = harness.splits ?? []
     harness.outcomes = []
     harness.asked = 0
-    harness.timer = setInterval(() => {
+    harness.ask = () => {
       const split = splits[harness.asked % splits.length] ?? harness.split
       const input = harness.asked++ % list.length
       split.embed(list[input] as string).then(
@@ -96,8 +143,67 @@ export async function startEmbedding(
             code: error.name === 'SplitComputeError' ? (error.code ?? '') : '',
           }),
       )
-    }, 250)
+    }
+    harness.timer = setInterval(harness.ask, 250)
   }, inputs)
+}
+
+/** Asks for ever more embeds at once, until the first of them finds the device busy. */
+export async function burst(page: Page): Promise<void> {
+  const busy = await page.evaluate(async () => {
+    const { split, ask } = globalThis as unknown as HarnessPage
+    let found = false
+    const told = (event: CustomEvent<{ reason: string }>) => {
+      found ||= event.detail.reason.includes('busy')
+    }
+    split.addEventListener('fallback', told)
+    for (let asked = 0; asked < 500 && !found; asked++) {
+      ask()
+      // The choice between the sides is made a few microtasks later.
+      await new Promise<void>((resolve) => {
+        const { port1, port2 } = new MessageChannel()
+        port1.onmessage = () => resolve()
+        port2.postMessage(undefined)
+      })
+    }
+    split.removeEventListener('fallback', told as EventListener)
+    return found
+  })
+  if (!busy) {
+    throw new Error('The device was not busy with 500 embeds.')
+  }
+}
+
+/** Waits until so many embeds were answered at a cut. */
+export async function waitForAnswers(page: Page, cut: number, count: number): Promise<void> {
+  await page.waitForFunction(
+    ([at, least]) =>
+      (globalThis as unknown as HarnessPage).outcomes.filter((outcome) => outcome.cut === at).length >= least,
+    [cut, count] as const,
+    { timeout: 20_000, polling: 50 },
+  )
+}
+
+/** Waits until an embed says why the other side answered it, with these words. */
+export async function waitForReason(page: Page, words: string): Promise<void> {
+  await page.waitForFunction(
+    (said) =>
+      (globalThis as unknown as HarnessPage).outcomes.some(({ reason }) => reason?.includes(said) === true),
+    words,
+    { timeout: 10_000, polling: 50 },
+  )
+}
+
+/** Hides the page as far as its scripts can tell: headless, every page is visible. */
+export async function hide(page: Page, hidden: boolean): Promise<void> {
+  await page.evaluate((away) => {
+    if (away) {
+      Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })
+    } else {
+      Reflect.deleteProperty(document, 'visibilityState')
+    }
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, hidden)
 }
 
 /** Stops, and waits until every embed that was asked for has ended; gives up after their time, for what is missing is counted. */
@@ -148,11 +254,42 @@ export async function progress(
 }
 
 /** Waits until so many layers stay in the cloud, or fewer. */
-export async function waitForCut(page: Page, cut: number, timeout = 30_000): Promise<void> {
+export async function waitForCut(page: Page, cut: number): Promise<void> {
+  try {
+    await page.waitForFunction(
+      (most) => (globalThis as unknown as HarnessPage).splits?.every(({ cut }) => cut <= most),
+      cut,
+      { timeout: CUT_MS, polling: 50 },
+    )
+  } catch (cause) {
+    const progress = await page.evaluate(() =>
+      (globalThis as unknown as HarnessPage).splits?.map((split) => split.progress),
+    )
+    throw new Error(`Cut ${cut} was not reached: ${JSON.stringify(progress)}`, { cause })
+  }
+}
+
+/** Waits until a share of all bytes has arrived; tells which, for more may have come meanwhile. */
+export async function waitForBytes(page: Page, share: number): Promise<number> {
+  const found = await page.waitForFunction(
+    (least) => {
+      const { loaded, total } = (globalThis as unknown as HarnessPage).split.progress
+      return loaded > 0 && loaded >= least * total ? loaded / total : undefined
+    },
+    share,
+    { polling: 5 },
+  )
+  return (await found.jsonValue()) as number
+}
+
+/** Waits until a unit is on the device. */
+export async function waitForUnit(page: Page, unit: string): Promise<void> {
   await page.waitForFunction(
-    (most) => (globalThis as unknown as HarnessPage).splits?.every(({ cut }) => cut <= most),
-    cut,
-    { timeout },
+    (wanted) =>
+      (globalThis as unknown as HarnessPage).split.progress.units.find(({ name }) => name === wanted)
+        ?.state === 'loaded',
+    unit,
+    { polling: 5 },
   )
 }
 
@@ -165,32 +302,63 @@ export async function sources(page: Page): Promise<Record<string, string>> {
   )
 }
 
-/** Destroys the GPU device in the page's newest worker, as soon as it has one. */
+/** Destroys the GPU device in the page's newest worker, as soon as it has one, and waits for the next worker. */
 export async function destroyGpu(page: Page): Promise<void> {
-  const worker = await newestWorker(page)
-  await worker.evaluate(async () => {
-    const { gpus } = self as unknown as { gpus?: GPUDevice[] }
-    while (gpus === undefined || gpus.length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-    gpus.at(-1)?.destroy()
+  await replaceWorker(page, async (worker) => {
+    await worker.evaluate(async () => {
+      const hooked = self as unknown as HookedWorker
+      while (hooked.gpus === undefined || hooked.gpus.length === 0) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      hooked.gpus.at(-1)?.destroy()
+    })
   })
-}
-
-/** GPU buffers that live in the page's newest worker. */
-export async function liveBuffers(page: Page): Promise<number> {
-  const worker = await newestWorker(page)
-  return await worker.evaluate(() => (self as unknown as { buffers: number }).buffers)
 }
 
 /** Ends the page's newest worker without a word, as a browser that is short of memory does, and waits for the next one. */
 export async function killWorker(page: Page): Promise<void> {
-  await newestWorker(page)
+  await replaceWorker(page, async () => {
+    await page.evaluate(() => (globalThis as unknown as HarnessPage).workers.at(-1)?.terminate())
+  })
+}
+
+/** Keeps back the next result of the page's newest worker. */
+export async function stallGpu(page: Page, milliseconds: number): Promise<void> {
+  await (await newestWorker(page)).evaluate((ms) => {
+    ;(self as unknown as HookedWorker).stallMs = ms
+  }, milliseconds)
+}
+
+/** Spoils the next result of the page's newest worker, an embedding's or a canary's, and waits until that has happened. */
+export async function spoilGpu(page: Page): Promise<void> {
+  await (await newestWorker(page)).evaluate(async () => {
+    const hooked = self as unknown as HookedWorker
+    hooked.spoil = true
+    while (hooked.spoil) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  })
+}
+
+/** What each of the page's workers holds. */
+export async function held(page: Page): Promise<Held[]> {
+  return await Promise.all(
+    page.workers().map((worker) =>
+      worker.evaluate(() => {
+        const { buffers, handles } = self as unknown as HookedWorker
+        return { buffers: buffers.size, handles: handles.size }
+      }),
+    ),
+  )
+}
+
+async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
+  const worker = await newestWorker(page)
   const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
   const before = await workers()
-  await page.evaluate(() => (globalThis as unknown as HarnessPage).workers.at(-1)?.terminate())
+  await end(worker)
   while ((await workers()) === before) {
-    await page.waitForTimeout(100)
+    await page.waitForTimeout(50)
   }
 }
 

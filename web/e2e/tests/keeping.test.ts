@@ -2,17 +2,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import {
-  clearStorage,
-  close,
-  connect,
-  embed,
-  liveBuffers,
-  open,
-  progress,
-  sources,
-  waitForCut,
-} from './harness.ts'
+import { clearStorage, close, connect, embed, held, open, progress, sources, waitForCut } from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN } from './oracle.ts'
 
@@ -168,11 +158,12 @@ describe('the SDK in a page', () => {
       await connect(page)
       await waitForCut(page, 0)
       await embed(page, [1, 2, 3])
-      const before = await liveBuffers(page)
+      const before = await held(page)
+      expect(before).toEqual([{ buffers: expect.any(Number), handles: 0 }])
       for (let i = 0; i < 30; i++) {
         await embed(page, [1, 2, 3])
       }
-      expect(await liveBuffers(page)).toBe(before)
+      expect(await held(page)).toEqual(before)
       await close(page)
       await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
       // A file that was still open could not be removed.

@@ -2,6 +2,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { LocalCloud } from './local-cloud.ts'
+import { GPT2_PLAIN } from './oracle.ts'
 
 const SHARDS = /\/shards\/[0-9a-f]{64}\.safetensors/
 const LAYERS = 8
@@ -120,6 +121,37 @@ describe('the page', () => {
     const answer = await embedAt(page, 0)
     expect(answer.cut).toBe(LAYERS)
     expect(await page.textContent('#reason')).toContain('layer.7 was refused')
+  })
+})
+
+describe('the page of a cloud with two models', () => {
+  let cloud: LocalCloud
+  let browser: Browser
+
+  beforeAll(async () => {
+    cloud = await LocalCloud.start({}, [GPT2_PLAIN, 'bookworm'])
+    browser = await launchBrowser({ webgpu: true })
+  })
+
+  afterAll(async () => {
+    await browser?.close()
+    await cloud?.stop()
+  })
+
+  it('shouldKeepTheClientOfTheModelThatWasChosenLast', async () => {
+    const page = await browser.newPage()
+    await page.route(/\/v1\/models\/[^/]+\/manifest$/, async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      // One whose client let it go is not there any more.
+      await route.continue().catch(() => undefined)
+    })
+    await page.goto(cloud.url)
+    await page.selectOption('#model', 'gpt2-plain')
+    await page.selectOption('#model', 'bookworm')
+    await waitForText(page, '#progress-text', /All weights are here/)
+    expect(await page.textContent('#model-name')).toBe('bookworm')
+    expect(await page.locator('#layers li').count()).toBe(LAYERS)
+    expect(page.workers()).toHaveLength(1)
   })
 })
 

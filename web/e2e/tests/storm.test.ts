@@ -6,12 +6,15 @@ import type { ConnectOptions } from 'splitcompute'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchProfile } from './browser.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import { type FaultCase, faults } from './faults.ts'
+import { BYTES_PER_SECOND, type FaultCase, faults, waitWhileShardsLoad } from './faults.ts'
 import {
+  type ConnectChoices,
   clearStorage,
   close,
   connect,
   cosine,
+  type Held,
+  held,
   type Outcome,
   open,
   startEmbedding,
@@ -47,6 +50,8 @@ interface Row {
   rejected: number
   /** Answers by the cut that ran. */
   readonly cuts: Record<string, number>
+  /** Answers by why another side gave them. */
+  readonly reasons: Record<string, number>
 }
 
 const TEXTS = ['It was a dark night.', 'Rain fell.', 'She went home.', 'The ships came in.']
@@ -68,6 +73,8 @@ describe('a storm', () => {
     units: 10,
   } as const
   const rows: Row[] = []
+  /** What a worker holds at rest, by what its client was asked for. */
+  const calm = new Map<string, Held>()
   let cloud: LocalCloud
   let proxy: FaultProxy
   let context: BrowserContext
@@ -98,45 +105,110 @@ describe('a storm', () => {
 
   function newRow(fault: string, { options }: Workload): Row {
     const model = options.model ?? ''
-    const row = { fault, model, runs: 0, embeds: 0, lost: 0, wrong: 0, rejected: 0, cuts: {} }
+    const row = { fault, model, runs: 0, embeds: 0, lost: 0, wrong: 0, rejected: 0, cuts: {}, reasons: {} }
     rows.push(row)
     return row
   }
 
-  /** A new page for every few rounds; no worker of a round may be left at its end. */
-  async function inPages(round: (page: Page) => Promise<void>): Promise<void> {
+  /**
+   * Rounds in new pages, a few in each: first one that fills the storage, where the rounds are to find it so. At the end of a
+   * page nothing is open, for then its files could not be removed.
+   *
+   * @param rounds plays at most `most` of them; tells how many it has played
+   */
+  async function inPages(
+    { tabs, fill }: { tabs: number; fill?: ConnectChoices | undefined },
+    rounds: (pages: readonly Page[], most: number) => Promise<number>,
+  ): Promise<void> {
     for (let done = 0; done < RUNS; ) {
-      const page = await context.newPage()
-      await open(page, proxy.url)
-      for (let i = 0; i < ROUNDS_A_PAGE && done < RUNS; i++, done++) {
-        await round(page)
-        await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
+      const pages = await Promise.all(Array.from({ length: tabs }, () => context.newPage()))
+      const [page] = pages as [Page]
+      try {
+        for (const each of pages) {
+          await open(each, proxy.url)
+        }
+        if (fill !== undefined) {
+          await connect(page, fill)
+          await waitForCut(page, 0)
+          await closeAll(pages)
+        }
+        for (const end = Math.min(RUNS, done + ROUNDS_A_PAGE); done < end; ) {
+          done += await rounds(pages, end - done)
+          await closeAll(pages)
+        }
+        await clearStorage(page)
+      } finally {
+        proxy.heal()
+        await Promise.all(pages.map((each) => each.close()))
       }
+    }
+  }
+
+  /** Closes every client; none leaves its worker. */
+  async function closeAll(pages: readonly Page[]): Promise<void> {
+    for (const page of pages) {
+      await close(page)
+      await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
+    }
+  }
+
+  /** What a worker holds that has lived through nothing but embeds. */
+  async function heldInCalm(options: ConnectChoices, { inputs }: Workload, cut: number): Promise<Held> {
+    const key = JSON.stringify(options)
+    const known = calm.get(key)
+    if (known !== undefined) {
+      return known
+    }
+    const page = await context.newPage()
+    try {
+      await open(page, proxy.url)
+      await connect(page, options)
+      await waitForCut(page, cut)
+      await startEmbedding(page, inputs)
+      await page.waitForTimeout(600)
+      await stopEmbedding(page)
+      const [found, ...others] = await held(page)
+      expect(others).toEqual([])
+      expect(found).toEqual({ buffers: expect.any(Number), handles: 0 })
+      calm.set(key, found as Held)
+      await closeAll([page])
+      return found as Held
+    } finally {
       await page.close()
     }
   }
 
+  /** Waits for what is still being freed. */
+  async function expectHeld(page: Page, workers: readonly Held[]): Promise<void> {
+    await expect.poll(() => held(page), { timeout: 10_000 }).toEqual(workers)
+  }
+
   async function brave(fault: FaultCase, workload: Workload): Promise<void> {
     const row = newRow(fault.name, workload)
-    await inPages(async (page) => {
-      const place = { page, context, proxy, units: workload.units }
+    const options = { ...workload.options, ...fault.options }
+    const expected = await heldInCalm(options, workload, fault.cut ?? 0)
+    const fill = fault.warm ? options : undefined
+    await inPages({ tabs: 1, fill }, async ([page], most) => {
+      const place = { page: page as Page, context, proxy, units: workload.units }
       if (!fault.warm) {
-        await clearStorage(page)
+        await clearStorage(place.page)
       }
       await fault.before?.(place)
-      await connect(page, { ...workload.options, ...fault.options })
-      await startEmbedding(page, workload.inputs)
-      try {
+      await connect(place.page, options)
+      const times = Math.min(most, fault.times ?? 1)
+      for (let i = 0; i < times; i++) {
+        await startEmbedding(place.page, workload.inputs)
         await fault.during?.(place)
-        await waitForCut(page, fault.cut ?? 0)
+        await waitForCut(place.page, fault.cut ?? 0)
         expect(proxy.done).toBe(true)
-        await page.waitForTimeout(300)
-      } finally {
+        await place.page.waitForTimeout(300)
         proxy.heal()
+        judge(row, await stopEmbedding(place.page), workload)
+        await expectHeld(place.page, [expected])
+        row.runs++
       }
-      judge(row, await stopEmbedding(page), workload)
       await fault.after?.(place)
-      await close(page)
+      return times
     })
     expectNoneLost(row)
   }
@@ -151,50 +223,54 @@ describe('a storm', () => {
 
   it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: TIMEOUT_MS }, async () => {
     const row = newRow('tab reloaded while shards load', tokens)
-    const page = await context.newPage()
-    for (let run = 0; run < RUNS; run++) {
-      await open(page, proxy.url)
+    const expected = await heldInCalm(tokens.options, tokens, 0)
+    await inPages({ tabs: 1 }, async (pages) => {
+      const [page] = pages as [Page]
       await clearStorage(page)
-      await connect(page)
-      await page.waitForTimeout(Math.random() * 700)
+      proxy.bytesPerSecond = BYTES_PER_SECOND
+      await connect(page, tokens.options)
+      await startEmbedding(page, tokens.inputs)
+      await waitWhileShardsLoad({ page, proxy })
       // What a page that is reloaded had asked for is not counted.
       await open(page, proxy.url)
-      await connect(page)
+      await connect(page, tokens.options)
       await startEmbedding(page, tokens.inputs)
       await waitForCut(page, 0)
       await page.waitForTimeout(300)
       judge(row, await stopEmbedding(page), tokens)
-    }
-    await page.close()
+      await expectHeld(page, [expected])
+      row.runs++
+      return 1
+    })
     expectNoneLost(row)
   })
 
   it.each([
-    { name: 'two tabs, cold', tabs: true, warm: false },
-    { name: 'two tabs, warm', tabs: true, warm: true },
-    { name: 'two instances in one page, cold', tabs: false, warm: false },
-    { name: 'two instances in one page, warm', tabs: false, warm: true },
+    { name: 'two tabs, cold', tabs: 2, warm: false },
+    { name: 'two tabs, warm', tabs: 2, warm: true },
+    { name: 'two instances in one page, cold', tabs: 1, warm: false },
+    { name: 'two instances in one page, warm', tabs: 1, warm: true },
   ])('shouldLoseNoAnswerWith: $name', { timeout: TIMEOUT_MS }, async ({ name, tabs, warm }) => {
     const row = newRow(name, tokens)
-    await inPages(async (page) => {
+    const expected = await heldInCalm(tokens.options, tokens, 0)
+    await inPages({ tabs, fill: warm ? tokens.options : undefined }, async (pages) => {
+      const [page, other = page] = pages as [Page, Page?]
       if (!warm) {
         await clearStorage(page)
       }
-      const pages = tabs ? [page, await context.newPage()] : [page]
-      const [, other] = pages
-      if (other !== undefined) {
-        await open(other, proxy.url)
-      }
-      await Promise.all([connect(page), connect(other ?? page)])
+      await Promise.all([connect(page, tokens.options), connect(other, tokens.options)])
       for (const each of pages) {
         await startEmbedding(each, tokens.inputs)
       }
       for (const each of pages) {
         await waitForCut(each, 0)
-        judge(row, await stopEmbedding(each), tokens)
-        await close(each)
       }
-      await other?.close()
+      for (const each of pages) {
+        judge(row, await stopEmbedding(each), tokens)
+        await expectHeld(each, tabs === 2 ? [expected] : [expected, expected])
+      }
+      row.runs++
+      return 1
     })
     expectNoneLost(row)
   })
@@ -205,10 +281,12 @@ function judge(
   { asked, outcomes }: { asked: number; outcomes: readonly Outcome[] },
   { embeddings }: Workload,
 ): void {
-  row.runs++
   row.embeds += asked
   row.lost += asked - outcomes.length
-  for (const { input, embedding, cut, code } of outcomes) {
+  for (const { input, embedding, cut, code, reason } of outcomes) {
+    if (reason !== undefined) {
+      row.reasons[reason] = (row.reasons[reason] ?? 0) + 1
+    }
     if (embedding === undefined) {
       row.rejected++
       row.cuts[`error ${code}`] = (row.cuts[`error ${code}`] ?? 0) + 1
@@ -219,8 +297,12 @@ function judge(
   }
 }
 
-function expectNoneLost({ lost, wrong, rejected, embeds, cuts }: Row): void {
-  expect({ lost, wrong, rejected }, JSON.stringify(cuts)).toEqual({ lost: 0, wrong: 0, rejected: 0 })
+function expectNoneLost({ lost, wrong, rejected, embeds, cuts, reasons }: Row): void {
+  expect({ lost, wrong, rejected }, JSON.stringify({ cuts, reasons })).toEqual({
+    lost: 0,
+    wrong: 0,
+    rejected: 0,
+  })
   expect(embeds).toBeGreaterThan(0)
 }
 

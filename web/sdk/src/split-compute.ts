@@ -306,7 +306,8 @@ export class SplitCompute extends EventTarget {
     const { cut, reason } = this.#cuts.choose(ordered)
     const tokens = guessTokens(inputs, this.#manifest)
     // At once, so that calls of the same moment see each other.
-    const claim = cut < this.layers ? this.#pace.claim(tokens, this.layers - cut) : undefined
+    const layers = this.layers - cut
+    const claim = layers > 0 ? this.#pace.claim(tokens, layers, ordered !== undefined) : undefined
     try {
       const sides = {
         cloud: this.#cloud,

@@ -18,6 +18,7 @@ const clearButton = element('clear', HTMLButtonElement)
 const TIMEOUT_MS = 30_000
 
 let split: SplitCompute | undefined
+let connecting: AbortController | undefined
 let running: AbortController | undefined
 /** The visitor moved the slider: it follows the cut no more. */
 let chosen = false
@@ -49,12 +50,33 @@ function showError(error: unknown): void {
   showSentence('error', error instanceof Error ? error.message : String(error))
 }
 
+/** Another model may be chosen before this one is connected: what then still arrives is closed. */
 async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
-  await split?.close()
+  connecting?.abort()
+  const controller = new AbortController()
+  const { signal } = controller
+  connecting = controller
+  const former = split
   split = undefined
   showRunning(undefined)
   showText('model-name', model)
-  const connected = await SplitCompute.connect({ endpoint, model })
+  await former?.close()
+  const timer = setTimeout(() => controller.abort(new Error(`${model} does not answer.`)), TIMEOUT_MS)
+  let connected: SplitCompute
+  try {
+    connected = await SplitCompute.connect({ endpoint, model, signal })
+  } catch (error) {
+    if (connecting === controller) {
+      throw error
+    }
+    return
+  } finally {
+    clearTimeout(timer)
+  }
+  if (connecting !== controller) {
+    await connected.close()
+    return
+  }
   split = connected
   slider.max = String(connected.layers)
   slider.value = slider.max
@@ -81,7 +103,7 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
 async function embed(client: SplitCompute): Promise<void> {
   const controller = new AbortController()
   const { signal } = controller
-  const cut = Number(slider.value)
+  const cut = chosen ? Number(slider.value) : client.cut
   showSentence('error', undefined)
   // An old answer under a new question would look like its answer.
   element('result', HTMLElement).hidden = true
@@ -93,7 +115,7 @@ async function embed(client: SplitCompute): Promise<void> {
   showText('status', cut < client.cut ? `Waiting for layers ${cut} to ${client.cut - 1} …` : 'Embedding …')
   const options = { signal, timeoutMs: TIMEOUT_MS }
   try {
-    const answer = await client.embed(text.value, { ...options, cut })
+    const answer = await client.embed(text.value, chosen ? { ...options, cut } : options)
     const cloudOnly =
       answer.cut === client.layers
         ? answer

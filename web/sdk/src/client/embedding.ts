@@ -121,8 +121,8 @@ export class Embedding {
     this.#deviceFailed = true
     this.#fallBack(manifest.layers, `The cloud answered ${wrong.length} of ${embeddings.length}`, notFinite())
     const asked = wrong.map((i) => inputs[i]) as unknown as Inputs
-    const { result } = await this.#askCloud((signal) =>
-      cloud.embeddings(asked, manifest, pooled, signal, this.#enough),
+    const { result } = await this.#askCloud((signal, enough) =>
+      cloud.embeddings(asked, manifest, pooled, signal, enough),
     )
     this.#count(result.traffic)
     return embeddings.map((embedding, i) => result.embeddings[wrong.indexOf(i)] ?? embedding)
@@ -136,6 +136,10 @@ export class Embedding {
       } catch (error) {
         this.#throwIfOver(error)
         if (!this.#canAnswerAlone()) {
+          if (error instanceof RetryableError) {
+            // The device could have answered when the cloud was let go, and is gone since.
+            continue
+          }
           throw error
         }
         try {
@@ -152,8 +156,8 @@ export class Embedding {
   async #allInCloud(): Promise<EmbeddingResult> {
     const { cloud, manifest, pace } = this.sides
     const { inputs, pooled } = this.request
-    const { result, ms } = await this.#askCloud((signal) =>
-      cloud.embeddings(inputs, manifest, pooled, signal, this.#enough),
+    const { result, ms } = await this.#askCloud((signal, enough) =>
+      cloud.embeddings(inputs, manifest, pooled, signal, enough),
     )
     pace.cloudTook(ms)
     this.#count(result.traffic)
@@ -186,8 +190,8 @@ export class Embedding {
     const { cloud, manifest, revision, dtype, loader } = this.sides
     const { inputs } = this.request
     const wire = dtype === 'f32' ? 'f32' : 'f16'
-    const { result } = await this.#askCloud((signal) =>
-      cloud.activations(inputs, cut, wire, manifest.hiddenSize, signal, this.#enough),
+    const { result } = await this.#askCloud((signal, enough) =>
+      cloud.activations(inputs, cut, wire, manifest.hiddenSize, signal, enough),
     )
     this.#count(result.traffic)
     const { message } = result
@@ -200,27 +204,25 @@ export class Embedding {
     return { tokens, lengths, ...(hidden === undefined ? {} : { hidden }) }
   }
 
-  /** Runs the tail within the time that it may take. */
+  /** Runs the tail within the time that it may take. A run that takes longer ends unread: its time is learnt. */
   async #onDevice(device: Device, cut: number, input: TailInput, claim: Claim): Promise<Float32Array[]> {
     const { loader } = this.sides
     const run = claim.begin(input.tokens.length)
-    const patience = new Deadline(
-      this.#signal,
-      Math.min(run.limitMs, DEVICE_SHARE * this.deadline.remainingMs),
-    )
+    const share = DEVICE_SHARE * this.deadline.remainingMs
+    const patience = new Deadline(this.#signal, Math.min(run.limitMs, share))
     const start = performance.now()
+    const disturbed = () => loader.provedSince(start)
+    const computing = device.run({ ...this.request.pooled, cut, ...input }, this.#signal)
+    computing.then(() => run.done(disturbed()), run.failed)
     try {
-      const batch = { ...this.request.pooled, cut, ...input }
-      const embeddings = await withSignal(device.run(batch, patience.signal), patience.signal)
-      run.done()
+      const embeddings = await withSignal(computing, patience.signal)
       loader.foundRight()
       return embeddings
     } catch (error) {
       if (patience.signal.aborted && !this.#signal.aborted) {
-        run.slow()
+        run.late(run.limitMs <= share && !disturbed())
         throw new SplitComputeError('timeout', 'The device was slow.', { cause: error })
       }
-      run.failed()
       if (error instanceof SplitComputeError && error.code === 'wrong_result') {
         this.#deviceFailed = true
         loader.foundWrong()
@@ -232,23 +234,46 @@ export class Embedding {
     }
   }
 
-  /** Asks the cloud; one that is silent is not waited for where the device could answer alone. */
-  async #askCloud<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<{ result: T; ms: number }> {
-    const patience = this.#canAnswerAlone()
-      ? new Deadline(this.#signal, this.sides.pace.cloudLimitMs)
-      : undefined
+  /**
+   * Asks the cloud; one that is silent or fails is let go as soon as the device can answer alone. For that a text needs the
+   * tokenizer, which is fetched meanwhile.
+   */
+  async #askCloud<T>(
+    ask: (signal: AbortSignal, enough: (failure: RetryableError) => boolean) => Promise<T>,
+  ): Promise<{ result: T; ms: number }> {
+    const { pace, tokenizer } = this.sides
+    const patience = new Deadline(this.#signal)
+    let failure = new RetryableError('The cloud does not answer.', undefined)
+    let fetching = false
+    const letGo = () => {
+      if (this.#canAnswerAlone()) {
+        patience.abort(failure)
+      }
+    }
+    const insist = () => {
+      letGo()
+      if (this.#hasAllLayers() && this.#lacksTokenizer() && !fetching) {
+        fetching = true
+        tokenizer.prefetch().then(() => {
+          fetching = false
+          letGo()
+        })
+      }
+    }
+    const enough = (error: RetryableError) => {
+      failure = error
+      insist()
+      return this.#canAnswerAlone()
+    }
+    const timer = setInterval(insist, pace.cloudLimitMs)
     const start = performance.now()
     try {
-      const result = await ask(patience?.signal ?? this.#signal)
+      const result = await ask(patience.signal, enough)
       return { result, ms: performance.now() - start }
-    } catch (error) {
-      if (patience?.signal.aborted && !this.#signal.aborted) {
-        throw new RetryableError('The cloud does not answer.', undefined, error)
-      }
-      throw error
     } finally {
       this.#milliseconds.cloud += performance.now() - start
-      patience?.release()
+      clearInterval(timer)
+      patience.release()
     }
   }
 
@@ -270,12 +295,16 @@ export class Embedding {
     this.sides.onFallback({ from: this.request.cut, to, reason })
   }
 
-  /** With the whole model on the device, waiting for a cloud that does not answer is in vain. */
-  readonly #enough = (): boolean => this.#canAnswerAlone()
-
   #canAnswerAlone(): boolean {
-    const { loader, tokenizer } = this.sides
-    return !this.#deviceFailed && loader.cut === 0 && (isTokens(this.request.inputs) || tokenizer.mayCome)
+    return this.#hasAllLayers() && !this.#lacksTokenizer()
+  }
+
+  #hasAllLayers(): boolean {
+    return !this.#deviceFailed && this.sides.loader.cut === 0
+  }
+
+  #lacksTokenizer(): boolean {
+    return !isTokens(this.request.inputs) && !this.sides.tokenizer.here
   }
 
   /** The tokens, where the cloud need not be asked for them. */

@@ -10,6 +10,9 @@ import type { Progress, UnitProgress } from './progress'
 const LOSSES: Readonly<Record<Loss['what'], number>> = { gpu: 3, worker: 10 }
 const FORGIVEN_MS = 600_000
 
+/** How often a GPU that the browser does not offer is asked for again: while its process starts anew there is none. */
+const REOPENINGS = 3
+
 /** Units on their way at once: one connection would wait for hashes and disk, more would delay the one that is next. */
 const IN_FLIGHT = 4
 
@@ -62,6 +65,8 @@ export class Loader {
   /** Bytes of units that came from the network, on all devices so far. */
   #downloaded = 0
   #checking: Promise<void> | undefined
+  /** When a canary last ended. */
+  #proved = Number.NEGATIVE_INFINITY
   #told = 0
   #settleReady: { resolve: (cut: number) => void; reject: (error: unknown) => void } | undefined
   #begin: () => void = () => undefined
@@ -125,6 +130,12 @@ export class Loader {
     }
   }
 
+  /** Whether canaries had turns on the device since then (by `performance.now()`): what runs there waits for them. */
+  provedSince(time: number): boolean {
+    const proving = ({ state, loaded, total }: UnitProgress) => state === 'loading' && loaded >= total
+    return this.#proved >= time || this.#checking !== undefined || this.#units.some(proving)
+  }
+
   /** Resolves when the cut has come down to `cut`, or will not; rejects with the signal's reason. */
   async reached(cut: number, signal: AbortSignal): Promise<void> {
     if (this.#settled(cut)) {
@@ -163,6 +174,7 @@ export class Loader {
   async recheck(): Promise<void> {
     this.#checking ??= this.#checkAll().finally(() => {
       this.#checking = undefined
+      this.#proved = performance.now()
     })
     await this.#checking
   }
@@ -209,9 +221,25 @@ export class Loader {
     }
   }
 
+  /** Opens a device; one that this browser could have and does not offer is asked for again. */
+  async #open(options: DeviceOptions): Promise<Device> {
+    const { signal } = this.#closing
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#options.open(options, signal)
+      } catch (error) {
+        const missing = error instanceof SplitComputeError && error.code === 'no_webgpu'
+        if (signal.aborted || !missing || !hasWebGpu() || failures >= REOPENINGS) {
+          throw error
+        }
+        await sleep(backoffMs(failures), signal)
+      }
+    }
+  }
+
   /** Opens a device and loads it; resolves when it is lost, or when this loader closes. */
   async #serve(): Promise<Loss> {
-    const { open, onProgress: _, ...settings } = this.#options
+    const { open: _open, onProgress: _, ...settings } = this.#options
     const { signal } = this.#closing
     const onWarning = (warning: string) => {
       this.#warning = warning
@@ -220,10 +248,7 @@ export class Loader {
     let device: Device
     try {
       const download = Math.max(0, settings.download - this.#downloaded)
-      device = await open(
-        { ...settings, download, units: this.#order, onWarning, spare: this.#spare },
-        signal,
-      )
+      device = await this.#open({ ...settings, download, units: this.#order, onWarning, spare: this.#spare })
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'
       // A GPU that was there comes back, if not at once.
@@ -327,6 +352,7 @@ export class Loader {
       }
       throw error
     } finally {
+      this.#proved = performance.now()
       signal.removeEventListener('abort', aborted)
     }
   }
@@ -396,6 +422,10 @@ export class Loader {
     }
     this.#options.onProgress()
   }
+}
+
+function hasWebGpu(): boolean {
+  return (globalThis.navigator as Partial<Navigator> | undefined)?.gpu !== undefined
 }
 
 /** Errors that are the unit's own: its bytes, or what this GPU makes of them. */

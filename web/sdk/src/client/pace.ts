@@ -5,7 +5,7 @@ const SLOW_FACTOR = 4
 /** Slow runs in a row after which the device rests, and for how long. */
 const SLOW_RUNS = 3
 const REST_MS = 30_000
-/** The first runs on a device compile and warm up: nobody knows their time, so they get this much, and are not counted. */
+/** The first runs on a device compile and warm up: nobody knows their time. Where the device was ordered they get this much. */
 const FIRST_RUN_MS = 15_000
 /** Weight of the newest figure in a mean. */
 const NEWEST = 0.3
@@ -16,19 +16,27 @@ const OVERHEAD_TOKENS = 16
 export interface PacedRun {
   /** After so many milliseconds it is slow. */
   readonly limitMs: number
-  /** It ended with a result. */
-  done(): void
+  /**
+   * It ended with a result, be it late.
+   *
+   * @param disturbed other work of the device had its turn meanwhile: nothing is learnt from it
+   */
+  done(disturbed: boolean): void
   /** It ended in an error, or was aborted: nothing is learnt from it. */
   failed(): void
-  /** It reached its limit. */
-  slow(): void
+  /**
+   * It is not waited for any more; the device still has it.
+   *
+   * @param slow it had all of its limit, undisturbed
+   */
+  late(slow: boolean): void
 }
 
 /** A request's place in the device's queue, from the moment on at which the device is chosen for it. */
 export interface Claim {
   /** Its run begins, with so many tokens. */
   begin(tokens: number): PacedRun
-  /** Whatever became of it, it waits no more. */
+  /** The request is over: without a run that is still under way, it waits no more. */
   release(): void
 }
 
@@ -36,6 +44,8 @@ interface Queued {
   work: number
   /** When its run began; before, the cloud has the request. */
   begun: number | undefined
+  /** Since when nobody waits for it, though the device has not ended it. */
+  late: number | undefined
 }
 
 /** How fast device and cloud have been of late: tells when a run is slow, and when the cloud is faster than the queue. */
@@ -48,6 +58,8 @@ export class Pace {
   #ended = 0
   readonly #queue = new Set<Queued>()
   #slowInARow = 0
+  /** When a run was last called slow. */
+  #calledSlow = Number.NEGATIVE_INFINITY
   #rest: ReturnType<typeof setTimeout> | undefined
 
   /** @param onChange told when the device goes to rest and when it is back */
@@ -58,9 +70,12 @@ export class Pace {
     return this.#rest !== undefined
   }
 
-  /** What is queued on the device takes longer than the cloud takes for everything. */
+  /** What is queued on the device takes longer than the cloud takes for everything, or nobody knows how long. */
   get busy(): boolean {
-    return this.#cloudMs !== undefined && this.#queueMs() > this.#cloudMs
+    // A device that never ends one is tried again after a while.
+    const since = performance.now() - REST_MS
+    const stuck = [...this.#queue].some(({ late }) => late !== undefined && late > since)
+    return stuck || (this.#cloudMs !== undefined && this.#queueMs() > this.#cloudMs)
   }
 
   /** How many tokens so many layers run in a time, by the speed of late; undefined before any run. */
@@ -74,46 +89,70 @@ export class Pace {
     return Math.max(SLOW_MS, SLOW_FACTOR * (this.#cloudMs ?? 0))
   }
 
-  /** @param tokens a guess, for the cloud may still be the one that counts them */
-  claim(tokens: number, layers: number): Claim {
-    const queued: Queued = { work: workOf(tokens, layers), begun: undefined }
+  /**
+   * @param tokens a guess, for the cloud may still be the one that counts them
+   * @param ordered the caller wants the device to answer, though the cloud may be faster
+   */
+  claim(tokens: number, layers: number, ordered: boolean): Claim {
+    const queued: Queued = { work: workOf(tokens, layers), begun: undefined, late: undefined }
     this.#queue.add(queued)
     return {
       begin: (counted) => {
         queued.work = workOf(counted, layers)
-        return this.#begin(queued)
+        return this.#begin(queued, ordered)
       },
-      release: () => this.#queue.delete(queued),
+      release: () => {
+        if (queued.begun === undefined) {
+          this.#queue.delete(queued)
+        }
+      },
     }
   }
 
-  #begin(queued: Queued): PacedRun {
+  #begin(queued: Queued, ordered: boolean): PacedRun {
     const first = this.#msPerWork === undefined
     const begun = performance.now()
     queued.begun = begun
-    const limitMs = first ? FIRST_RUN_MS : Math.max(SLOW_MS, SLOW_FACTOR * this.#queueMs())
-    const end = () => this.#queue.delete(queued)
+    const limitMs = first && ordered ? FIRST_RUN_MS : Math.max(SLOW_MS, SLOW_FACTOR * this.#queueMs())
     return {
       limitMs,
-      done: () => {
-        end()
-        this.#slowInARow = 0
+      done: (disturbed) => {
+        // One of a device that was there before tells nothing of this one.
+        if (!this.#queue.delete(queued)) {
+          return
+        }
         const now = performance.now()
         const ms = now - Math.max(begun, this.#ended)
         this.#ended = now
-        if (this.#warm) {
-          this.#msPerWork = mean(this.#msPerWork, ms / queued.work)
+        if (queued.late === undefined) {
+          this.#slowInARow = 0
         }
-        this.#warm = true
+        if (!disturbed) {
+          this.#learn(ms / queued.work)
+        }
       },
-      failed: end,
-      slow: () => {
-        end()
-        if (!first && ++this.#slowInARow >= SLOW_RUNS) {
-          this.#beginRest()
+      failed: () => {
+        this.#queue.delete(queued)
+      },
+      late: (slow) => {
+        const now = performance.now()
+        queued.late = now
+        // Runs that waited together for one thing are slow once.
+        if (slow && !first && begun >= this.#calledSlow) {
+          this.#calledSlow = now
+          if (++this.#slowInARow >= SLOW_RUNS) {
+            this.#beginRest()
+          }
         }
       },
     }
+  }
+
+  #learn(msPerWork: number): void {
+    if (this.#warm) {
+      this.#msPerWork = mean(this.#msPerWork, msPerWork)
+    }
+    this.#warm = true
   }
 
   cloudTook(ms: number): void {
@@ -134,10 +173,10 @@ export class Pace {
     this.#rest = undefined
   }
 
-  /** What the queue still takes: its work by the speed of late, less the time that its oldest run has had. */
+  /** What the queue still takes: its work by the speed of late, less the time that its oldest run has had; late runs apart. */
   #queueMs(): number {
     let [work, oldest] = [0, Number.POSITIVE_INFINITY]
-    for (const queued of this.#queue) {
+    for (const queued of [...this.#queue].filter(({ late }) => late === undefined)) {
       work += queued.work
       oldest = Math.min(oldest, queued.begun ?? oldest)
     }

@@ -3,6 +3,7 @@ import { SplitComputeError } from '../errors'
 import type { Tokenize } from '../tokenizer/tokenizer'
 import { InvalidInput } from './inputs'
 import type { Manifest } from './manifest'
+import { withSignal } from './with-signal'
 
 /** The model's tokenizer in this browser, fetched when it is first wanted: for answers that need no cloud. */
 export class LazyTokenizer {
@@ -16,15 +17,15 @@ export class LazyTokenizer {
     private readonly fetchJson: () => Promise<Uint8Array<ArrayBuffer> | undefined>,
   ) {}
 
-  /** Whether texts can become tokens here, now or soon. */
-  get mayCome(): boolean {
-    return this.manifest.tokenizer !== undefined && !this.#failed
+  /** Whether texts can become tokens here now. */
+  get here(): boolean {
+    return this.#tokenize !== undefined
   }
 
-  /** Fetches it ahead of need. */
-  prefetch(): void {
-    if (this.mayCome) {
-      this.#get().catch(() => undefined)
+  /** Fetches it ahead of need; resolves when it is here or cannot come for now, which may be never while a network is silent. */
+  async prefetch(): Promise<void> {
+    if (this.manifest.tokenizer !== undefined && !this.#failed) {
+      await this.#get().catch(() => undefined)
     }
   }
 
@@ -39,11 +40,10 @@ export class LazyTokenizer {
    * The tokens of each text.
    *
    * @throws SplitComputeError `invalid_argument` for a text without tokens, with too many or with one that the model does not know;
-   *   whatever keeps the tokenizer away
+   *   whatever keeps the tokenizer away; the signal's reason once it aborts
    */
   async encode(texts: readonly string[], signal: AbortSignal): Promise<number[][]> {
-    const tokenize = await this.#get()
-    signal.throwIfAborted()
+    const tokenize = await withSignal(this.#get(), signal)
     return texts.map((text) => {
       const tokens = tokenize(text, this.manifest.truncateTokens)
       if (!this.#isValid(tokens)) {

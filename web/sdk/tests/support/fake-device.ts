@@ -17,8 +17,8 @@ export class FakeDevice implements Device {
     })
   }
 
-  async load(unit: string): Promise<Loaded> {
-    await this.behaviour.load?.(unit)
+  async load(unit: string, onBytes: (bytes: number) => void): Promise<Loaded> {
+    await this.behaviour.load?.(unit, onBytes)
     return { from: 'network', milliseconds: { bytes: 0, canary: 0 } }
   }
 
@@ -28,8 +28,8 @@ export class FakeDevice implements Device {
     }
   }
 
-  async tokenizer(): Promise<undefined> {
-    return undefined
+  async tokenizer(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.behaviour.tokenizer?.()
   }
 
   async run(batch: TailBatch, signal: AbortSignal): Promise<Float32Array[]> {
@@ -43,7 +43,8 @@ export class FakeDevice implements Device {
 }
 
 export interface Behaviour {
-  load?: (unit: string) => Promise<void> | void
+  load?: (unit: string, onBytes: (bytes: number) => void) => Promise<void> | void
+  tokenizer?: () => Promise<Uint8Array<ArrayBuffer>>
   run?: (signal: AbortSignal) => Promise<void> | void
   wrongUnits?: string[]
 }
