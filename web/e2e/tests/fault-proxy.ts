@@ -34,6 +34,12 @@ const WORKER_HOOKS = `
   self.gpus = []
   self.buffers = new Set()
   self.handles = new Set()
+  const channel = new BroadcastChannel('held')
+  channel.onmessage = ({ data }) => {
+    if (data === 'ask') {
+      channel.postMessage({ buffers: self.buffers.size, handles: self.handles.size })
+    }
+  }
   // The next result is kept back for so long, or has no finite value.
   self.stallMs = 0
   self.spoil = false

@@ -17,8 +17,6 @@ export type ConnectChoices = Omit<Partial<ConnectOptions>, 'workerUrl'> & { work
 /** What the hooks of the proxy's worker keep. */
 interface HookedWorker {
   readonly gpus?: readonly GPUDevice[]
-  readonly buffers: ReadonlySet<unknown>
-  readonly handles: ReadonlySet<unknown>
   stallMs: number
   spoil: boolean
 }
@@ -29,6 +27,8 @@ export interface Held {
   readonly handles: number
 }
 
+/** Longer than a worker takes to answer on two busy cores. */
+const ANSWER_MS = 300
 /** Longer than a device rests that was slow. */
 const CUT_MS = 45_000
 
@@ -340,16 +340,30 @@ export async function spoilGpu(page: Page): Promise<void> {
   })
 }
 
-/** What each of the page's workers holds. */
+/**
+ * What each worker with a GPU holds, in all pages of this origin. They answer themselves: one that was terminated together with the
+ * worker inside it stays among Playwright's, and among the browser's own targets, for as long as the page.
+ */
 export async function held(page: Page): Promise<Held[]> {
-  return await Promise.all(
-    page.workers().map((worker) =>
-      worker.evaluate(() => {
-        const { buffers, handles } = self as unknown as HookedWorker
-        return { buffers: buffers.size, handles: handles.size }
+  return await page.evaluate(
+    (ms) =>
+      new Promise<Held[]>((resolve) => {
+        const answers: Held[] = []
+        const channel = new BroadcastChannel('held')
+        channel.onmessage = ({ data }: MessageEvent<Held>) => answers.push(data)
+        channel.postMessage('ask')
+        setTimeout(() => {
+          channel.close()
+          resolve(answers)
+        }, ms)
       }),
-    ),
+    ANSWER_MS,
   )
+}
+
+/** Workers inside the page's workers, which hash while those download. */
+export function hashWorkers(page: Page): number {
+  return page.workers().length - gpuWorkers(page).length
 }
 
 async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
@@ -362,13 +376,14 @@ async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Prom
   }
 }
 
-/** The one that has the GPU; while it downloads, it has one of its own, from a blob, that hashes. */
+/** Those that have a GPU or had one; while one downloads, it has another of its own, from a blob, that hashes. */
+function gpuWorkers(page: Page): PlaywrightWorker[] {
+  return page.workers().filter((worker) => !worker.url().startsWith('blob:'))
+}
+
 async function newestWorker(page: Page): Promise<PlaywrightWorker> {
   for (;;) {
-    const worker = page
-      .workers()
-      .filter((candidate) => !candidate.url().startsWith('blob:'))
-      .at(-1)
+    const worker = gpuWorkers(page).at(-1)
     if (worker !== undefined) {
       return worker
     }

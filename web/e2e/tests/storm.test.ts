@@ -14,6 +14,7 @@ import {
   connect,
   cosine,
   type Held,
+  hashWorkers,
   held,
   type Outcome,
   open,
@@ -148,8 +149,10 @@ describe('a storm', () => {
   async function closeAll(pages: readonly Page[]): Promise<void> {
     for (const page of pages) {
       await close(page)
-      await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
+      await expect.poll(() => hashWorkers(page), { timeout: 10_000 }).toBe(0)
     }
+    const [page] = pages as [Page]
+    await expectHeld(page, [])
   }
 
   /** What a worker holds that has lived through nothing but embeds. */
@@ -267,8 +270,8 @@ describe('a storm', () => {
       }
       for (const each of pages) {
         judge(row, await stopEmbedding(each), tokens)
-        await expectHeld(each, tabs === 2 ? [expected] : [expected, expected])
       }
+      await expectHeld(page, [expected, expected])
       row.runs++
       return 1
     })
