@@ -40,6 +40,8 @@ if (program !== 'build') {
   // V8's optimising compiler takes minutes for onnxruntime's largest functions on a machine with few cores.
   const flags = adapter === 'swiftshader' ? ['--liftoff-only'] : []
   const status = run(process.execPath, [...flags, join(here, 'dist', `${program}.mjs`), ...args], {
+    // Files are named as seen from where npm was called, not from web/.
+    cwd: process.env.INIT_CWD ?? process.cwd(),
     env: { ...process.env, ...environment() },
   })
   process.exit(status)
