@@ -30,6 +30,9 @@ public final class Hub {
   private static final int MOST_LISTING_BYTES = 16 << 20;
   private static final int MOST_PORT = 65_535;
 
+  /** In a folder whose checkpoint a pull has put there, and which that was. */
+  private static final String MARK = ".splitcompute-pull";
+
   private final URI endpoint;
   private final Optional<String> token;
   private final Retries retries;
@@ -58,14 +61,16 @@ public final class Hub {
   /**
    * Fetches a checkpoint into a folder. What is there and right already is not fetched again, and
    * what was begun goes on where it stopped. A file has its name only once it is whole and its hash
-   * is right. What another revision left in the folder and a checkpoint is read from goes first, so
-   * that the folder is never a mixture of the two.
+   * is right. What a pull of another revision left in the folder and a checkpoint is read from goes
+   * first, so that the folder is never a mixture of the two. A checkpoint that no pull has put
+   * there is its owner's: it stays, and nothing is fetched.
    *
    * @param name {@code owner/name}, or a name alone for the hub's oldest models
    * @param revision a branch, tag or commit
    * @return the commit that was fetched
    * @throws HubException if there is no such model, it needs a token, it is no checkpoint in
-   *     safetensors, or the hub sends something else than it announced
+   *     safetensors, the hub sends something else than it announced, or the folder has another
+   *     checkpoint that was not pulled
    * @throws IOException if the hub cannot be reached or the folder cannot be written
    */
   public String pull(String name, String revision, Path folder, ByteProgress progress)
@@ -87,8 +92,13 @@ public final class Hub {
         kept.add(download.partial());
       }
     }
+    List<Path> others = otherParts(folder, kept);
+    requirePulled(folder, others);
     requireRoom(folder, downloads);
-    removeOtherParts(folder, kept);
+    Files.writeString(folder.resolve(MARK), model.name() + "@" + model.commit() + "\n");
+    for (Path other : others) {
+      Files.delete(other);
+    }
     long whole = all;
     progress.at(before, whole);
     for (HubDownload download : downloads) {
@@ -120,22 +130,33 @@ public final class Hub {
     }
   }
 
-  private static void removeOtherParts(Path folder, Set<Path> kept) throws IOException {
+  private static void requirePulled(Path folder, List<Path> others) throws HubException {
+    Optional<Path> foreign =
+        others.stream().filter(other -> !HubModel.isPartial(other.toString())).findFirst();
+    if (foreign.isPresent() && !Files.exists(folder.resolve(MARK))) {
+      throw new HubException(
+          "%s is no file of a pull, and would be lost; name an empty folder"
+              .formatted(foreign.get()));
+    }
+  }
+
+  /** Files of the folder that a checkpoint is read from, but for these. */
+  private static List<Path> otherParts(Path folder, Set<Path> kept) throws IOException {
     // The folder itself may be a link.
     Path real = folder.toRealPath();
+    List<Path> others = new ArrayList<>();
     Files.walkFileTree(
         real,
         Set.of(),
         2,
         new SimpleFileVisitor<>() {
           @Override
-          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
-              throws IOException {
+          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
             Path path = real.relativize(file);
             if (!attributes.isDirectory()
                 && HubModel.isPart(path.toString().replace(File.separatorChar, '/'))
                 && !kept.contains(folder.resolve(path))) {
-              Files.delete(file);
+              others.add(file);
             }
             return FileVisitResult.CONTINUE;
           }
@@ -146,6 +167,7 @@ public final class Hub {
             return FileVisitResult.CONTINUE;
           }
         });
+    return others;
   }
 
   private HubModel model(String name, String revision) throws IOException {

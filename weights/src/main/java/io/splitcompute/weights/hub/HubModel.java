@@ -112,6 +112,11 @@ record HubModel(String name, String commit, List<HubFile> files) {
     return List.copyOf(needed);
   }
 
+  /** Whether it is the beginning of a file, on its way. */
+  static boolean isPartial(String path) {
+    return PARTIAL.matcher(path).find();
+  }
+
   private static boolean isBeside(String path) {
     return BESIDE.matcher(path).matches() || STEP.matcher(path).matches();
   }

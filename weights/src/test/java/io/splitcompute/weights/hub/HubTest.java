@@ -43,12 +43,7 @@ class HubTest {
     Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("source"));
     weights = Files.readAllBytes(checkpoint.resolve(WEIGHTS));
     out = folder.resolve("tiny");
-    hub =
-        new MisbehavingHub()
-            .with("config.json", Files.readAllBytes(checkpoint.resolve("config.json")))
-            .with("README.md", "not needed".getBytes(UTF_8))
-            .with("pytorch_model.bin", new byte[] {1, 2, 3})
-            .with(WEIGHTS, weights);
+    hub = MisbehavingHub.of(checkpoint);
   }
 
   @AfterEach
@@ -159,28 +154,6 @@ class HubTest {
 
     assertWhole();
     assertTrue(hub.requests.stream().anyMatch(request -> request.endsWith("bytes=200-")));
-  }
-
-  @Test
-  void shouldNotFetchAgainWhatIsRight() throws Exception {
-    pull();
-    hub.requests.clear();
-
-    pull();
-
-    assertEquals(1, hub.requests.size(), hub.requests.toString());
-  }
-
-  @Test
-  void shouldFetchAgainWhatWasChangedOnDisk() throws Exception {
-    pull();
-    byte[] damaged = weights.clone();
-    damaged[damaged.length - 1] ^= 1;
-    Files.write(out.resolve(WEIGHTS), damaged);
-
-    pull();
-
-    assertWhole();
   }
 
   @ParameterizedTest
@@ -300,48 +273,6 @@ class HubTest {
     assertTrue(Files.exists(out.resolve("pooling.v2/config.json")));
   }
 
-  @Test
-  void shouldLeaveNothingOfAnotherRevision() throws Exception {
-    List<String> stale =
-        List.of(
-            "model-00001-of-00002.safetensors",
-            "model.safetensors.index.json",
-            "modules.json",
-            "tokenizer.json",
-            "1_Pooling/config.json",
-            "model.safetensors.0123456789abcdef.partial");
-    List<String> others = List.of("notes.txt", "another-model/config.json", "1_Pooling/notes.txt");
-    for (String file : Stream.concat(stale.stream(), others.stream()).toList()) {
-      Files.createDirectories(out.resolve(file).getParent());
-      Files.writeString(out.resolve(file), "{}");
-    }
-
-    pull();
-
-    assertWhole();
-    for (String file : stale) {
-      assertFalse(Files.exists(out.resolve(file)), file);
-    }
-    for (String file : others) {
-      assertTrue(Files.exists(out.resolve(file)), file);
-    }
-  }
-
-  @Test
-  void shouldNotMixRevisionsWhereAPullBreaksOff() throws Exception {
-    Files.createDirectories(out);
-    Files.writeString(out.resolve(WEIGHTS), "another revision's");
-    hub.then((exchange, content) -> false);
-    for (int i = 0; i < 8; i++) {
-      hub.then(MisbehavingHub.breaksAfter(0));
-    }
-
-    assertThrows(IOException.class, this::pull);
-
-    assertTrue(Files.exists(out.resolve("config.json")));
-    assertFalse(Files.exists(out.resolve(WEIGHTS)));
-  }
-
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -358,17 +289,6 @@ class HubTest {
     hub.then(MisbehavingHub.status(302, "Location", location));
 
     assertSays("not one of HTTP", assertThrows(HubException.class, this::pull));
-  }
-
-  @Test
-  void shouldNotWriteOutsideTheFolder() throws Exception {
-    hub.with("../evil_Pooling/config.json", new byte[] {1})
-        .with("..\\model-00001-of-00002.safetensors", new byte[] {1});
-
-    pull();
-
-    assertWhole();
-    assertFalse(Files.exists(folder.resolve("evil_Pooling")));
   }
 
   @Test

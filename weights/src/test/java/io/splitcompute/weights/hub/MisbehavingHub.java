@@ -11,6 +11,8 @@ import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -52,6 +54,16 @@ final class MisbehavingHub implements AutoCloseable {
     server.setExecutor(Executors.newCachedThreadPool());
     server.createContext("/", this::handle);
     server.start();
+  }
+
+  /** With what the hub has of a checkpoint, and what no checkpoint needs. */
+  static MisbehavingHub of(Path checkpoint) throws IOException {
+    MisbehavingHub hub = new MisbehavingHub();
+    for (String file : List.of("config.json", "model.safetensors")) {
+      hub.with(file, Files.readAllBytes(checkpoint.resolve(file)));
+    }
+    return hub.with("README.md", "not needed".getBytes(UTF_8))
+        .with("pytorch_model.bin", new byte[] {1, 2, 3});
   }
 
   URI uri() {
