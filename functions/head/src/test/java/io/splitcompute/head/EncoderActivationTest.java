@@ -11,7 +11,6 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.nn.Activation;
 import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
-import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.safetensors.Tensor;
 import java.io.IOException;
@@ -89,23 +88,7 @@ final class EncoderActivationTest {
   void shouldComputeWhatPyTorchComputes(String name) throws Exception {
     List<float[]> expected = reference(name);
     for (int cut = 1; cut <= LAYERS; cut++) {
-      ReadMessage message =
-          ReadMessage.of(
-              head.embed(
-                      Map.of(
-                          "model",
-                          name,
-                          "input",
-                          fixture.sequences(),
-                          "cut",
-                          cut,
-                          "dtype",
-                          "f32",
-                          "pooling",
-                          "none"),
-                      "Accept",
-                      ActivationsMessage.MEDIA_TYPE)
-                  .body());
+      ReadMessage message = head.activations(name, fixture.sequences(), cut);
 
       Difference.assertWithin(
           TOLERANCE, expected.get(cut - 1), message.hidden(), name + " cut " + cut);

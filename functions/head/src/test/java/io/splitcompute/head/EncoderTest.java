@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.splitcompute.head.message.ActivationsMessage;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -33,23 +32,7 @@ final class EncoderTest {
   void shouldHandOverTheActivationsOfEveryCut(String model) throws Exception {
     Fixture fixture = Fixture.read(model, "expected.safetensors");
     for (int cut = 1; cut <= fixture.layers(); cut++) {
-      ReadMessage message =
-          ReadMessage.of(
-              head.embed(
-                      Map.of(
-                          "model",
-                          model,
-                          "input",
-                          texts(model),
-                          "cut",
-                          cut,
-                          "dtype",
-                          "f32",
-                          "pooling",
-                          "none"),
-                      "Accept",
-                      ActivationsMessage.MEDIA_TYPE)
-                  .body());
+      ReadMessage message = head.activations(model, texts(model), cut);
 
       assertArrayEquals(fixture.tokens(), message.tokens());
       assertArrayEquals(fixture.lengths(), message.lengths());

@@ -10,7 +10,6 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
 import com.fasterxml.jackson.databind.JsonNode;
-import io.splitcompute.head.message.ActivationsMessage;
 import java.io.InputStream;
 import java.net.URL;
 import java.nio.FloatBuffer;
@@ -109,7 +108,7 @@ final class OnnxRuntimeTest {
       List<float[]> cuts = new ArrayList<>();
       ReadMessage message = null;
       for (int cut = 1; cut <= encoder.layers(); cut++) {
-        message = atCut(encoder, some, cut);
+        message = head.activations(encoder.name(), some, cut);
         cuts.add(message.hidden());
       }
       int begin = 0;
@@ -165,13 +164,6 @@ final class OnnxRuntimeTest {
             .path("lengths");
 
     assertEquals("[3,202," + encoder.tokens() + "]", lengths.toString());
-  }
-
-  private static ReadMessage atCut(Encoder encoder, List<String> texts, int cut) throws Exception {
-    Map<String, Object> body =
-        Map.of(
-            "model", encoder.name(), "input", texts, "cut", cut, "dtype", "f32", "pooling", "none");
-    return ReadMessage.of(head.embed(body, "Accept", ActivationsMessage.MEDIA_TYPE).body());
   }
 
   /** Running text, and text that nobody would write. */

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.micronaut.context.ApplicationContext;
 import io.micronaut.runtime.server.EmbeddedServer;
+import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.head.model.Heads;
 import java.io.IOException;
 import java.net.URI;
@@ -11,6 +12,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** The head on Netty, with models of the fixtures. */
@@ -29,7 +31,7 @@ final class RunningHead implements AutoCloseable {
     Map<String, Object> properties = new LinkedHashMap<>();
     properties.put("micronaut.server.port", -1);
     properties.put("splitcompute.weights", "file:" + ShardedFixtures.with(models));
-    properties.put("splitcompute.models", java.util.List.of(models));
+    properties.put("splitcompute.models", List.of(models));
     properties.putAll(more);
     EmbeddedServer server = ApplicationContext.run(EmbeddedServer.class, properties);
     Heads heads = server.getApplicationContext().getBean(Heads.class);
@@ -70,6 +72,13 @@ final class RunningHead implements AutoCloseable {
       request.headers(headers);
     }
     return send(request.build());
+  }
+
+  /** The activations of a cut, in f32 and not pooled. */
+  ReadMessage activations(String model, List<?> input, int cut) throws IOException {
+    Map<String, Object> body =
+        Map.of("model", model, "input", input, "cut", cut, "dtype", "f32", "pooling", "none");
+    return ReadMessage.of(embed(body, "Accept", ActivationsMessage.MEDIA_TYPE).body());
   }
 
   HttpResponse<byte[]> post(String path, Map<String, ?> body) throws IOException {
