@@ -4,19 +4,16 @@ import { expect } from 'vitest'
 import type { Fault, FaultProxy } from './fault-proxy.ts'
 import {
   burst,
-  destroyGpu,
   hide,
-  killWorker,
   progress,
   removeFiles,
-  spoilGpu,
-  stallGpu,
   waitForAnswers,
   waitForBytes,
   waitForCut,
   waitForReason,
   waitForUnit,
 } from './harness.ts'
+import { destroyGpu, killWorker, spoilGpu, stallGpu } from './workers.ts'
 
 /** A page that embeds, four times a second, while something breaks. */
 export interface Place {

@@ -1,4 +1,4 @@
-import type { Page, Worker as PlaywrightWorker } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import type { ConnectOptions, EmbedOptions, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
@@ -14,25 +14,11 @@ export interface Outcome {
 /** What a test asks for otherwise; an undefined `workerUrl` is the worker that the SDK brings. */
 export type ConnectChoices = Omit<Partial<ConnectOptions>, 'workerUrl'> & { workerUrl?: string | undefined }
 
-/** What the hooks of the proxy's worker keep. */
-interface HookedWorker {
-  readonly gpus?: readonly GPUDevice[]
-  stallMs: number
-  spoil: boolean
-}
-
-/** What a worker has not given back: GPU buffers, and files open on the disk. */
-export interface Held {
-  readonly buffers: number
-  readonly handles: number
-}
-
-/** Longer than a worker takes to answer on two busy cores. */
-const ANSWER_MS = 300
 /** Longer than a device rests that was slow. */
 const CUT_MS = 45_000
 
-interface HarnessPage {
+/** The page as the functions here have left it. */
+export interface HarnessPage {
   readonly SplitCompute: typeof SplitCompute
   split: SplitCompute
   splits?: SplitCompute[]
@@ -300,95 +286,6 @@ export async function sources(page: Page): Promise<Record<string, string>> {
       (globalThis as unknown as HarnessPage).split.progress.units.map(({ name, from }) => [name, from ?? '']),
     ),
   )
-}
-
-/** Destroys the GPU device in the page's newest worker, as soon as it has one, and waits for the next worker. */
-export async function destroyGpu(page: Page): Promise<void> {
-  await replaceWorker(page, async (worker) => {
-    await worker.evaluate(async () => {
-      const hooked = self as unknown as HookedWorker
-      while (hooked.gpus === undefined || hooked.gpus.length === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 5))
-      }
-      hooked.gpus.at(-1)?.destroy()
-    })
-  })
-}
-
-/** Ends the page's newest worker without a word, as a browser that is short of memory does, and waits for the next one. */
-export async function killWorker(page: Page): Promise<void> {
-  await replaceWorker(page, async () => {
-    await page.evaluate(() => (globalThis as unknown as HarnessPage).workers.at(-1)?.terminate())
-  })
-}
-
-/** Keeps back the next result of the page's newest worker. */
-export async function stallGpu(page: Page, milliseconds: number): Promise<void> {
-  await (await newestWorker(page)).evaluate((ms) => {
-    ;(self as unknown as HookedWorker).stallMs = ms
-  }, milliseconds)
-}
-
-/** Spoils the next result of the page's newest worker, an embedding's or a canary's, and waits until that has happened. */
-export async function spoilGpu(page: Page): Promise<void> {
-  await (await newestWorker(page)).evaluate(async () => {
-    const hooked = self as unknown as HookedWorker
-    hooked.spoil = true
-    while (hooked.spoil) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-  })
-}
-
-/**
- * What each worker with a GPU holds, in all pages of this origin. They answer themselves: one that was terminated together with the
- * worker inside it stays among Playwright's, and among the browser's own targets, for as long as the page.
- */
-export async function held(page: Page): Promise<Held[]> {
-  return await page.evaluate(
-    (ms) =>
-      new Promise<Held[]>((resolve) => {
-        const answers: Held[] = []
-        const channel = new BroadcastChannel('held')
-        channel.onmessage = ({ data }: MessageEvent<Held>) => answers.push(data)
-        channel.postMessage('ask')
-        setTimeout(() => {
-          channel.close()
-          resolve(answers)
-        }, ms)
-      }),
-    ANSWER_MS,
-  )
-}
-
-/** Workers inside the page's workers, which hash while those download. */
-export function hashWorkers(page: Page): number {
-  return page.workers().length - gpuWorkers(page).length
-}
-
-async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
-  const worker = await newestWorker(page)
-  const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
-  const before = await workers()
-  await end(worker)
-  while ((await workers()) === before) {
-    await page.waitForTimeout(50)
-  }
-}
-
-/** Those that have a GPU or had one; while one downloads, it has another of its own, from a blob, that hashes. */
-function gpuWorkers(page: Page): PlaywrightWorker[] {
-  return page.workers().filter((worker) => !worker.url().startsWith('blob:'))
-}
-
-async function newestWorker(page: Page): Promise<PlaywrightWorker> {
-  for (;;) {
-    const worker = gpuWorkers(page).at(-1)
-    if (worker !== undefined) {
-      return worker
-    }
-    await page.waitForTimeout(5)
-  }
 }
 
 /** Closes every instance of the page. */

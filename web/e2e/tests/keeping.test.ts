@@ -2,9 +2,10 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import { clearStorage, close, connect, embed, held, open, progress, sources, waitForCut } from './harness.ts'
+import { clearStorage, close, connect, embed, open, progress, sources, waitForCut } from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN } from './oracle.ts'
+import { held } from './workers.ts'
 
 const PART_BYTES = 4 * 1024 * 1024
 /** The worker that the one file brings. */

@@ -13,9 +13,6 @@ import {
   close,
   connect,
   cosine,
-  type Held,
-  hashWorkers,
-  held,
   type Outcome,
   open,
   startEmbedding,
@@ -24,6 +21,7 @@ import {
 } from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN, oracle } from './oracle.ts'
+import { type Held, hashWorkers, held } from './workers.ts'
 
 const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
 const RUNS = PROVE ? 50 : 2
