@@ -120,7 +120,7 @@ export class Embedding {
     loader.recheck()
     this.#deviceFailed = true
     this.#fallBack(manifest.layers, `The cloud answered ${wrong.length} of ${embeddings.length}`, notFinite())
-    const asked = wrong.map((i) => inputs[i]) as unknown as Inputs
+    const asked = isTokens(inputs) ? wrong.map((i) => inputs[i] ?? []) : wrong.map((i) => inputs[i] ?? '')
     const { result } = await this.#askCloud((signal, enough) =>
       cloud.embeddings(asked, manifest, pooled, signal, enough),
     )

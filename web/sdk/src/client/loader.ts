@@ -4,14 +4,12 @@ import { SplitComputeError, sentence } from '../errors'
 import { MemoryStore } from '../shards/store/memory-store'
 import type { Manifest } from './manifest'
 import { online } from './online'
+import { openAgain } from './open-again'
 import type { Progress, UnitProgress } from './progress'
 
 /** Losses after which a GPU, or a worker that dies again and again, is left alone; those of long ago are forgiven. */
 const LOSSES: Readonly<Record<Loss['what'], number>> = { gpu: 3, worker: 10 }
 const FORGIVEN_MS = 600_000
-
-/** How often a GPU that the browser does not offer is asked for again: while its process starts anew there is none. */
-const REOPENINGS = 3
 
 /** Units on their way at once: one connection would wait for hashes and disk, more would delay the one that is next. */
 const IN_FLIGHT = 4
@@ -221,25 +219,9 @@ export class Loader {
     }
   }
 
-  /** Opens a device; one that this browser could have and does not offer is asked for again. */
-  async #open(options: DeviceOptions): Promise<Device> {
-    const { signal } = this.#closing
-    for (let failures = 0; ; failures++) {
-      try {
-        return await this.#options.open(options, signal)
-      } catch (error) {
-        const missing = error instanceof SplitComputeError && error.code === 'no_webgpu'
-        if (signal.aborted || !missing || !hasWebGpu() || failures >= REOPENINGS) {
-          throw error
-        }
-        await sleep(backoffMs(failures), signal)
-      }
-    }
-  }
-
   /** Opens a device and loads it; resolves when it is lost, or when this loader closes. */
   async #serve(): Promise<Loss> {
-    const { open: _open, onProgress: _, ...settings } = this.#options
+    const { open, onProgress: _, ...settings } = this.#options
     const { signal } = this.#closing
     const onWarning = (warning: string) => {
       this.#warning = warning
@@ -248,7 +230,8 @@ export class Loader {
     let device: Device
     try {
       const download = Math.max(0, settings.download - this.#downloaded)
-      device = await this.#open({ ...settings, download, units: this.#order, onWarning, spare: this.#spare })
+      const options = { ...settings, download, units: this.#order, onWarning, spare: this.#spare }
+      device = await openAgain(open, options, signal)
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'
       // A GPU that was there comes back, if not at once.
@@ -422,10 +405,6 @@ export class Loader {
     }
     this.#options.onProgress()
   }
-}
-
-function hasWebGpu(): boolean {
-  return (globalThis.navigator as Partial<Navigator> | undefined)?.gpu !== undefined
 }
 
 /** Errors that are the unit's own: its bytes, or what this GPU makes of them. */

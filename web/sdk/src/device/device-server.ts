@@ -27,10 +27,16 @@ export class DeviceServer {
     this.#channel = new Channel<PageCalls, DeviceCalls>(port, {
       ping: () => undefined,
       open: async (settings) => {
-        const tail = await this.#open(settings)
-        this.#tail = tail
-        if (this.#closing.signal.aborted) {
-          tail.engine.destroy()
+        try {
+          const tail = await this.#open(settings)
+          this.#tail = tail
+          if (this.#closing.signal.aborted) {
+            tail.engine.destroy()
+          }
+        } catch (error) {
+          // What was begun beside the GPU ends with it, also where no worker does.
+          this.#closing.abort(error)
+          throw error
         }
         return undefined
       },
@@ -80,6 +86,9 @@ export class DeviceServer {
     const sign = (sha256s: readonly string[], ended: AbortSignal) =>
       this.#channel.call('sign', sha256s, { signal: AbortSignal.any([signal, ended]) })
     const source = new ShardSource(keeper, new SignedUrls(sign, planned), settings.download)
+    if (signal.aborted) {
+      return source
+    }
     signal.addEventListener('abort', () => source.close())
     const [first] = wanted
     if (first !== undefined && (globalThis.navigator as Partial<Navigator> | undefined)?.gpu !== undefined) {

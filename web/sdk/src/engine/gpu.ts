@@ -87,7 +87,8 @@ export async function allocate(
   }
   const scopes = Promise.all([device.popErrorScope(), device.popErrorScope()])
   try {
-    const error = thrown ?? (await scopes).find((found) => found !== null)
+    const found = (await scopes).find((error) => error !== null)
+    const error = thrown ?? found
     if (error === undefined) {
       return buffers
     }

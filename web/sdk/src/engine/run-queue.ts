@@ -164,6 +164,8 @@ export class RunQueue {
       work()
     } finally {
       scopes = Promise.all([device.popErrorScope(), device.popErrorScope()])
+      // Nobody awaits them where `work` throws.
+      scopes.catch(() => undefined)
     }
     return (await scopes).find((error) => error !== null) ?? undefined
   }

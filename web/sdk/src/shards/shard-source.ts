@@ -40,6 +40,7 @@ export class ShardSource {
   /** Begins what the download of a shard needs, unless it is kept; a `bring` that comes later finds it under way. */
   async prepare(shard: Shard, signal: AbortSignal): Promise<void> {
     if (shard.bytes <= this.#left && !(await this.keeper.has(shard))) {
+      signal.throwIfAborted()
       this.#hasher.start()
       await this.urls.get(shard.sha256, signal)
     }
@@ -145,6 +146,7 @@ export class ShardSource {
     { signal, onBytes }: FetchOptions,
     use: UsePart,
   ): Promise<void> {
+    signal.throwIfAborted()
     let owed = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     this.#spend(owed)
     this.#downloads++
