@@ -10,11 +10,12 @@ export const COMPUTING_MS = PROVE ? 3_600_000 : 300_000
 const ROOT = new URL('../../../', import.meta.url)
 
 /** Writes to `docs/proofs` what a run at full counts found; another leaves the file as it is. */
-export function writeProof(file: string, proof: object): void {
+export function writeProof(file: string, proof: object | string): void {
   if (PROVE) {
     const folder = new URL('docs/proofs/', ROOT)
     mkdirSync(folder, { recursive: true })
-    writeFileSync(new URL(file, folder), `${JSON.stringify(proof, null, 2)}\n`)
+    const text = typeof proof === 'string' ? proof : JSON.stringify(proof, null, 2)
+    writeFileSync(new URL(file, folder), `${text}\n`)
   }
 }
 

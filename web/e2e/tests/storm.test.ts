@@ -1,5 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BrowserContext, Page } from 'playwright-core'
 import type { ConnectOptions } from 'splitcompute'
@@ -21,10 +22,9 @@ import {
 } from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN, oracle } from './oracle.ts'
+import { PROVE, writeProof } from './proof.ts'
 import { type Held, hashWorkers, held } from './workers.ts'
 
-const PROVE = process.env.SPLITCOMPUTE_PROVE === '1'
-const RUNS = PROVE ? 50 : 2
 /** Rounds after which a page is opened anew. */
 const ROUNDS_A_PAGE = 10
 const COSINE = 0.999
@@ -36,6 +36,7 @@ interface Workload {
   readonly embeddings: readonly ArrayLike<number>[]
   readonly options: Partial<ConnectOptions>
   readonly units: number
+  readonly runs: number
 }
 
 /** What became of every embed under one fault. */
@@ -53,6 +54,24 @@ interface Row {
   readonly reasons: Record<string, number>
 }
 
+/** Where and on what a storm was played. */
+interface Circumstances {
+  readonly date: string
+  readonly commit: string
+  readonly machine: string
+  readonly minutes: number
+}
+
+function circumstancesSince(start: number): Circumstances {
+  const [cpu] = cpus()
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
+    machine: `${cpus().length} x ${cpu?.model}`,
+    minutes: Math.round((Date.now() - start) / 60_000),
+  }
+}
+
 const TEXTS = ['It was a dark night.', 'Rain fell.', 'She went home.', 'The ships came in.']
 
 /** Faults that are also tried with texts, on the model that has a tokenizer. */
@@ -64,12 +83,18 @@ const WITH_TEXTS: readonly string[] = [
 ]
 
 describe('a storm', () => {
-  const tokens: Workload = { ...oracle(), options: { model: 'gpt2-plain', dtype: 'f32' }, units: 5 }
+  const tokens: Workload = {
+    ...oracle(),
+    options: { model: 'gpt2-plain', dtype: 'f32' },
+    units: 5,
+    runs: PROVE ? 50 : 2,
+  }
   const texts = {
     inputs: TEXTS,
     embeddings: [] as number[][],
     options: { model: 'bookworm', dtype: 'f16' },
     units: 10,
+    runs: PROVE ? 10 : 2,
   } as const
   const rows: Row[] = []
   /** What a worker holds at rest, by what its client was asked for. */
@@ -78,8 +103,10 @@ describe('a storm', () => {
   let proxy: FaultProxy
   let context: BrowserContext
   let profile: string
+  let started: number
 
   beforeAll(async () => {
+    started = Date.now()
     cloud = await LocalCloud.start({}, ['bookworm', GPT2_PLAIN])
     proxy = await FaultProxy.start(cloud.url)
     profile = mkdtempSync(join(tmpdir(), 'splitcompute-'))
@@ -97,9 +124,9 @@ describe('a storm', () => {
     await proxy?.stop()
     await cloud?.stop()
     rmSync(profile, { recursive: true, force: true })
-    if (PROVE) {
-      writeProof(rows)
-    }
+    const circumstances = circumstancesSince(started)
+    writeProof('storm.json', { ...circumstances, rows })
+    writeProof('storm.md', table(circumstances, rows))
   })
 
   function newRow(fault: string, { options }: Workload): Row {
@@ -116,10 +143,10 @@ describe('a storm', () => {
    * @param rounds plays at most `most` of them; tells how many it has played
    */
   async function inPages(
-    { tabs, fill }: { tabs: number; fill?: ConnectChoices | undefined },
+    { tabs, runs, fill }: { tabs: number; runs: number; fill?: ConnectChoices | undefined },
     rounds: (pages: readonly Page[], most: number) => Promise<number>,
   ): Promise<void> {
-    for (let done = 0; done < RUNS; ) {
+    for (let done = 0; done < runs; ) {
       const pages = await Promise.all(Array.from({ length: tabs }, () => context.newPage()))
       const [page] = pages as [Page]
       try {
@@ -131,7 +158,7 @@ describe('a storm', () => {
           await waitForCut(page, 0)
           await closeAll(pages)
         }
-        for (const end = Math.min(RUNS, done + ROUNDS_A_PAGE); done < end; ) {
+        for (const end = Math.min(runs, done + ROUNDS_A_PAGE); done < end; ) {
           done += await rounds(pages, end - done)
           await closeAll(pages)
         }
@@ -189,7 +216,7 @@ describe('a storm', () => {
     const options = { ...workload.options, ...fault.options }
     const expected = await heldInCalm(options, workload, fault.cut ?? 0)
     const fill = fault.warm ? options : undefined
-    await inPages({ tabs: 1, fill }, async ([page], most) => {
+    await inPages({ tabs: 1, runs: workload.runs, fill }, async ([page], most) => {
       const place = { page: page as Page, context, proxy, units: workload.units }
       if (!fault.warm) {
         await clearStorage(place.page)
@@ -225,7 +252,7 @@ describe('a storm', () => {
   it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: TIMEOUT_MS }, async () => {
     const row = newRow('tab reloaded while shards load', tokens)
     const expected = await heldInCalm(tokens.options, tokens, 0)
-    await inPages({ tabs: 1 }, async (pages) => {
+    await inPages({ tabs: 1, runs: tokens.runs }, async (pages) => {
       const [page] = pages as [Page]
       await clearStorage(page)
       proxy.bytesPerSecond = BYTES_PER_SECOND
@@ -254,7 +281,7 @@ describe('a storm', () => {
   ])('shouldLoseNoAnswerWith: $name', { timeout: TIMEOUT_MS }, async ({ name, tabs, warm }) => {
     const row = newRow(name, tokens)
     const expected = await heldInCalm(tokens.options, tokens, 0)
-    await inPages({ tabs, fill: warm ? tokens.options : undefined }, async (pages) => {
+    await inPages({ tabs, runs: tokens.runs, fill: warm ? tokens.options : undefined }, async (pages) => {
       const [page, other = page] = pages as [Page, Page?]
       if (!warm) {
         await clearStorage(page)
@@ -307,18 +334,16 @@ function expectNoneLost({ lost, wrong, rejected, embeds, cuts, reasons }: Row): 
   expect(embeds).toBeGreaterThan(0)
 }
 
-/** The figures, and the same as a table for people. */
-function writeProof(rows: readonly Row[]): void {
-  const folder = new URL('../../../docs/proofs/', import.meta.url)
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(new URL('storm.json', folder), `${JSON.stringify({ rows }, null, 2)}\n`)
-  const lines = rows.map(
-    ({ fault, model, runs, embeds, lost, wrong, rejected }) =>
-      `| ${fault} | ${model} | ${runs} | ${embeds} | ${lost} | ${wrong} | ${rejected} |`,
-  )
-  const head = [
+/** The figures as a table for people. */
+function table({ date, commit, machine, minutes }: Circumstances, rows: readonly Row[]): string {
+  return [
+    `Version ${commit} on ${machine}, ${date}, in ${minutes} minutes.`,
+    '',
     '| fault | model | runs | embeds | lost | wrong | rejected |',
     '|---|---|---|---|---|---|---|',
-  ]
-  writeFileSync(new URL('storm.md', folder), `${[...head, ...lines].join('\n')}\n`)
+    ...rows.map(
+      ({ fault, model, runs, embeds, lost, wrong, rejected }) =>
+        `| ${fault} | ${model} | ${runs} | ${embeds} | ${lost} | ${wrong} | ${rejected} |`,
+    ),
+  ].join('\n')
 }
