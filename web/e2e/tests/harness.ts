@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import type { ConnectOptions, EmbedOptions, SplitCompute } from 'splitcompute'
+import type { ConnectOptions, EmbedOptions, KeptShard, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
 export interface Outcome {
@@ -286,6 +286,16 @@ export async function sources(page: Page): Promise<Record<string, string>> {
       (globalThis as unknown as HarnessPage).split.progress.units.map(({ name, from }) => [name, from ?? '']),
     ),
   )
+}
+
+/** What the client lists as kept. */
+export async function listKept(page: Page): Promise<KeptShard[]> {
+  return await page.evaluate(() => (globalThis as unknown as HarnessPage).split.storage.list())
+}
+
+/** Has the client forget what is kept. */
+export async function clearKept(page: Page): Promise<void> {
+  await page.evaluate(() => (globalThis as unknown as HarnessPage).split.storage.clear())
 }
 
 /** Closes every instance of the page. */

@@ -2,7 +2,18 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import { clearStorage, close, connect, embed, open, progress, sources, waitForCut } from './harness.ts'
+import {
+  clearKept,
+  clearStorage,
+  close,
+  connect,
+  embed,
+  listKept,
+  open,
+  progress,
+  sources,
+  waitForCut,
+} from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN } from './oracle.ts'
 import { held } from './workers.ts'
@@ -128,18 +139,17 @@ describe('the SDK in a page', () => {
     it('shouldListAndClearWhatIsKept', async () => {
       await connect(page)
       await waitForCut(page, 0)
-      const units = () =>
-        page.evaluate(async () => {
-          const { split } = globalThis as unknown as {
-            split: { storage: { list(): Promise<{ unit: string }[]> } }
-          }
-          return (await split.storage.list()).map(({ unit }) => unit).sort()
-        })
-      expect(await units()).toEqual(['embeddings', 'final', 'layer.0', 'layer.1', 'layer.2'])
-      await page.evaluate(() =>
-        (globalThis as unknown as { split: { storage: { clear(): Promise<void> } } }).split.storage.clear(),
-      )
-      expect(await units()).toEqual([])
+      const kept = await listKept(page)
+      expect(kept.map(({ unit }) => unit).sort()).toEqual([
+        'embeddings',
+        'final',
+        'layer.0',
+        'layer.1',
+        'layer.2',
+      ])
+      expect(new Set(kept.map(({ where }) => where))).toEqual(new Set(['disk']))
+      await clearKept(page)
+      expect(await listKept(page)).toEqual([])
       await close(page)
       await connect(page)
       await waitForCut(page, 0)

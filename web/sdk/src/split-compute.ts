@@ -16,6 +16,7 @@ import { defaultDownload, defaultMemory, type OpenDevice } from './device'
 import { openDevice } from './device/open'
 import { Embeddings } from './embeddings'
 import { SplitComputeError } from './errors'
+import { MemoryStore } from './shards/store/memory-store'
 
 /** How long a list waits to be told the model's limits: a request beyond them is only refused and parted. */
 const LIMITS_MS = 2_000
@@ -88,8 +89,8 @@ interface EventMap {
  * `fallback` when one side answers a request that the other was to answer.
  */
 export class SplitCompute extends EventTarget {
-  /** What this origin keeps on the disk. */
-  readonly storage = new ShardStorage()
+  /** What is kept of shards. */
+  readonly storage: ShardStorage
   /** OpenAI's interface, run split. */
   readonly embeddings: Embeddings
   readonly #cloud: Cloud
@@ -120,6 +121,8 @@ export class SplitCompute extends EventTarget {
     this.#revision = revision
     this.#dtype = options.dtype
     this.#memory = options.memory
+    const spare = new MemoryStore()
+    this.storage = new ShardStorage(spare)
     this.embeddings = new Embeddings(manifest, (inputs, how) => this.embed(inputs, how))
     this.#toldCut = manifest.layers
     this.#pace = new Pace(() => this.#tell())
@@ -128,7 +131,7 @@ export class SplitCompute extends EventTarget {
       async () => await this.#loader.device?.tokenizer(this.#closing.signal),
     )
     const onProgress = () => this.#tell()
-    this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress })
+    this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress, spare })
     this.#cuts = new CutChoice(manifest.layers, this.#loader, this.#pace, this.#onFallback)
     globalThis.document?.addEventListener('visibilitychange', onProgress, { signal: this.#closing.signal })
   }

@@ -1,7 +1,6 @@
 import { backoffMs, sleep } from '../backoff'
 import type { Device, DeviceOptions, Loss, OpenDevice } from '../device'
 import { SplitComputeError, sentence } from '../errors'
-import { MemoryStore } from '../shards/store/memory-store'
 import type { Manifest } from './manifest'
 import { online } from './online'
 import { openAgain } from './open-again'
@@ -20,7 +19,7 @@ const HEAD_START_MS = 300
 /** Chunks arrive by the thousand; a page wants to hear of them a few times a second. */
 const PROGRESS_INTERVAL_MS = 50
 
-export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning' | 'spare'> {
+export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning'> {
   readonly open: OpenDevice
   readonly onProgress: () => void
 }
@@ -50,7 +49,6 @@ export class Loader {
   readonly ready: Promise<number>
   readonly #options: LoaderOptions
   readonly #closing = new AbortController()
-  readonly #spare = new MemoryStore()
   readonly #order: readonly string[]
   readonly #waiters = new Set<Waiter>()
   #units: UnitProgress[]
@@ -90,7 +88,7 @@ export class Loader {
     begun
       .then(() => this.#run())
       .catch((error: unknown) => this.#stop(error))
-      .finally(() => this.#spare.clear())
+      .finally(() => this.#options.spare.clear())
   }
 
   /** The first answer is here: what loads from here on does not delay it. */
@@ -230,7 +228,7 @@ export class Loader {
     let device: Device
     try {
       const download = Math.max(0, settings.download - this.#downloaded)
-      const options = { ...settings, download, units: this.#order, onWarning, spare: this.#spare }
+      const options = { ...settings, download, units: this.#order, onWarning }
       device = await openAgain(open, options, signal)
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'

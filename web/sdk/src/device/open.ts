@@ -129,7 +129,7 @@ class RemoteDevice implements Device {
       },
       recall: ({ sha256, offset }) => spare.read(sha256, offset),
       remember: ({ sha256, offset, bytes }) => spare.write(sha256, offset, bytes),
-      complete: ({ sha256, bytes }) => spare.finish(sha256, bytes),
+      complete: (record) => spare.finish(record),
       forget: (sha256) => {
         spare.delete(sha256)
         return undefined
@@ -155,7 +155,7 @@ class RemoteDevice implements Device {
         device.#watch()
       }
       const { manifest, revision, dtype, memory, download, units, spare } = options
-      const remembered = spare.whole
+      const remembered = spare.list().map(({ sha256 }) => sha256)
       const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units, remembered }
       await device.#channel.call('open', settings, { signal })
     } catch (error) {

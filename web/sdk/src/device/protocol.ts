@@ -1,6 +1,7 @@
 import type { DeviceSettings, Loaded } from '../device'
 import type { TailBatch } from '../engine/batch'
 import type { Signed } from '../shards/signed-urls'
+import type { ShardRecord } from '../shards/store/store'
 
 /** What the page calls on the thread that has the GPU. */
 export type DeviceCalls = {
@@ -35,7 +36,7 @@ export type PageCalls = {
     readonly result: boolean
   }
   readonly complete: {
-    readonly argument: { readonly sha256: string; readonly bytes: number }
+    readonly argument: ShardRecord
     readonly result: boolean
   }
   readonly forget: { readonly argument: string; readonly result: undefined }
