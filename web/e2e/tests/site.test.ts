@@ -151,7 +151,7 @@ describe('the page of a cloud with two models', () => {
     await waitForText(page, '#progress-text', /All weights are here/)
     expect(await page.textContent('#model-name')).toBe('bookworm')
     expect(await page.locator('#layers li').count()).toBe(LAYERS)
-    // While it downloads, a worker has another that hashes.
+    // While shards are downloaded, another one hashes.
     await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(1)
   })
 })

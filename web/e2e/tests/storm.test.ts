@@ -23,7 +23,7 @@ import {
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN, oracle } from './oracle.ts'
 import { PROVE, writeProof } from './proof.ts'
-import { type Held, hashWorkers, held } from './workers.ts'
+import { type Held, held } from './workers.ts'
 
 /** Rounds after which a page is opened anew. */
 const ROUNDS_A_PAGE = 10
@@ -174,10 +174,8 @@ describe('a storm', () => {
   async function closeAll(pages: readonly Page[]): Promise<void> {
     for (const page of pages) {
       await close(page)
-      await expect.poll(() => hashWorkers(page), { timeout: 10_000 }).toBe(0)
+      await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
     }
-    const [page] = pages as [Page]
-    await expectHeld(page, [])
   }
 
   /** What a worker holds that has lived through nothing but embeds. */

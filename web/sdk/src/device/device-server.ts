@@ -6,6 +6,7 @@ import { TailEngine } from '../engine/tail-engine'
 import type { UnitBuffers } from '../engine/unit-buffers'
 import { tokensWithin } from '../engine/workspace'
 import { SplitComputeError } from '../errors'
+import { PartHasher } from '../shards/part-hasher'
 import { readSafetensorsHeader } from '../shards/safetensors'
 import { sha256 } from '../shards/sha256'
 import { ShardKeeper } from '../shards/shard-keeper'
@@ -85,7 +86,13 @@ export class DeviceServer {
     const { signal } = this.#closing
     const sign = (sha256s: readonly string[], ended: AbortSignal) =>
       this.#channel.call('sign', sha256s, { signal: AbortSignal.any([signal, ended]) })
-    const source = new ShardSource(keeper, new SignedUrls(sign, planned), settings.download)
+    const hasher = new PartHasher({
+      start: () => this.#channel.call('startHashes', undefined),
+      end: () => {
+        this.#channel.call('endHashes', undefined).catch(() => undefined)
+      },
+    })
+    const source = new ShardSource(keeper, new SignedUrls(sign, planned), hasher, settings.download)
     if (signal.aborted) {
       return source
     }

@@ -20,6 +20,9 @@ export type DeviceCalls = {
 /** What that thread calls on the page. */
 export type PageCalls = {
   readonly sign: { readonly argument: readonly string[]; readonly result: readonly Signed[] }
+  /** The port of a new thread that hashes, which takes the place of a former one; undefined where there can be none. */
+  readonly startHashes: { readonly argument: undefined; readonly result: MessagePort | undefined }
+  readonly endHashes: { readonly argument: undefined; readonly result: undefined }
   readonly lost: { readonly argument: string; readonly result: undefined }
   readonly warn: { readonly argument: string; readonly result: undefined }
   // What the page's memory keeps for want of a disk.

@@ -26,6 +26,8 @@ describe("a page's memory", () => {
     ports.push(port1, port2)
     new Channel<DeviceCalls, PageCalls>(port1, {
       sign: () => [],
+      startHashes: () => undefined,
+      endHashes: () => undefined,
       lost: () => undefined,
       warn: () => undefined,
       recall: ({ sha256, offset }) => store.read(sha256, offset),
