@@ -1,4 +1,4 @@
-export type { ApiHeaders } from './client/api-client'
+export type { ApiHeaders, Retry } from './client/api-client'
 export type { ListProgress } from './client/batches'
 export type { Fallback, Ledger } from './client/embedding'
 export type { Dtype, Pooling } from './client/manifest'

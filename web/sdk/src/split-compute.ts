@@ -1,4 +1,4 @@
-import { ApiClient, type ApiHeaders } from './client/api-client'
+import { ApiClient, type ApiHeaders, type Retry } from './client/api-client'
 import { Batches, boundedBy, boundsOf, isWithin, type ListProgress } from './client/batches'
 import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
 import { CutChoice } from './client/cut-choice'
@@ -27,6 +27,11 @@ export interface EndpointOptions {
   /** Sent to the API alone, never to S3. */
   headers?: ApiHeaders | (() => Promise<ApiHeaders>)
   signal?: AbortSignal
+  /**
+   * Told at once when the cloud fails and is asked again, and when it has not answered for 5 s: until its time is over the call
+   * says nothing else. What a connected client waits for is told by its `retry` events.
+   */
+  onRetry?: (retry: Retry) => void
 }
 
 export interface ConnectOptions extends EndpointOptions {
@@ -82,11 +87,13 @@ interface EventMap {
   progress: CustomEvent<Progress>
   cut: CustomEvent<CutChange>
   fallback: CustomEvent<Fallback>
+  retry: CustomEvent<Retry>
 }
 
 /**
- * One model, cut between the cloud and this device. Dispatches `progress` as shards come, `cut` when the cut moves, and
- * `fallback` when one side answers a request that the other was to answer.
+ * One model, cut between the cloud and this device. Dispatches `progress` as shards come, `cut` when the cut moves,
+ * `fallback` when one side answers a request that the other was to answer, and `retry` while a request waits for a cloud that fails or
+ * is silent.
  */
 export class SplitCompute extends EventTarget {
   /** What is kept of shards. */
@@ -144,7 +151,7 @@ export class SplitCompute extends EventTarget {
    *   `invalid_argument`, `timeout`; the signal's reason once it aborts
    */
   static async connect(options: ConnectOptions, open: OpenDevice = openDevice): Promise<SplitCompute> {
-    const { endpoint, headers, signal, workerUrl } = options
+    const { endpoint, headers, signal, workerUrl, onRetry } = options
     const model = modelName(options.model)
     const { dtype = 'f16', memory = defaultMemory(), download = defaultDownload() } = options
     for (const [name, bytes] of Object.entries({ memory, download })) {
@@ -155,7 +162,7 @@ export class SplitCompute extends EventTarget {
     const cloud = new Cloud(new ApiClient(endpoint, headers), model)
     const deadline = new Deadline(signal)
     try {
-      const published = await cloud.manifest(deadline.signal)
+      const published = await cloud.manifest(deadline.signal, onRetry)
       const { dtypes } = published.manifest
       if (!dtypes.includes(dtype)) {
         throw new SplitComputeError(
@@ -177,10 +184,10 @@ export class SplitCompute extends EventTarget {
    *
    * @throws SplitComputeError `refused`, `invalid_message`, `timeout`; the signal's reason once it aborts
    */
-  static async models({ endpoint, headers, signal }: EndpointOptions): Promise<Model[]> {
+  static async models({ endpoint, headers, signal, onRetry }: EndpointOptions): Promise<Model[]> {
     const deadline = new Deadline(signal)
     try {
-      return await listModels(new ApiClient(endpoint, headers), deadline.signal)
+      return await listModels(new ApiClient(endpoint, headers), deadline.signal, onRetry)
     } finally {
       deadline.release()
     }
@@ -321,6 +328,7 @@ export class SplitCompute extends EventTarget {
         revision: this.#revision,
         dtype: this.#dtype,
         onFallback: this.#onFallback,
+        onRetry: this.#onRetry,
       }
       const result = await new Embedding(sides, { inputs, cut, pooled, reason, claim }, deadline).answer()
       return result.embeddings.map((embedding, i) => ({
@@ -380,6 +388,8 @@ export class SplitCompute extends EventTarget {
   }
 
   readonly #onFallback = (fallback: Fallback) => this.#dispatch('fallback', fallback)
+
+  readonly #onRetry = (retry: Retry) => this.#dispatch('retry', retry)
 
   #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
