@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ApiClient } from '../../src/client/api-client'
 import { Cloud } from '../../src/client/cloud'
-import { loadOrder } from '../../src/client/loader'
+import { loadOrder } from '../../src/client/units'
 import type { Device } from '../../src/device'
 import { openDevice } from '../../src/device/open'
 import { MemoryStore } from '../../src/shards/store/memory-store'
