@@ -73,7 +73,7 @@ public final class Head implements AutoCloseable {
       head.warmUp();
       phases.put("warm", (System.nanoTime() - started) / 1e9 - weights);
       return head;
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       replicas.forEach(Replica::close);
       if (tokenizer != null) {
         tokenizer.close();

@@ -42,8 +42,9 @@ final class Replica implements LayerStack, AutoCloseable {
    */
   static Replica load(Manifest manifest, UnitFiles files, ComputeDevice device) throws IOException {
     PtNDManager manager = ComputeDevice.manager(device.device());
+    HeadWeights weights = null;
     try {
-      HeadWeights weights = HeadWeights.load(manifest, files, device, manager);
+      weights = HeadWeights.load(manifest, files, device, manager);
       Programs programs =
           Programs.compile(
               manifest,
@@ -52,7 +53,10 @@ final class Replica implements LayerStack, AutoCloseable {
               device.attention(manifest.layer().attention().headSize()),
               device.device());
       return new Replica(manifest, manager, programs, weights);
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
+      if (weights != null) {
+        weights.close();
+      }
       manager.close();
       throw failed;
     }
