@@ -1,5 +1,6 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Property;
@@ -13,6 +14,7 @@ import io.splitcompute.weights.store.WeightStore;
 import jakarta.annotation.PreDestroy;
 import java.io.IOException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -25,17 +27,21 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.spi.LoggingEventBuilder;
 
 /**
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
  * are published. They load in the background from the start on; until each was tried, and one of
- * them is there, the container is not ready. One that cannot be loaded is tried again, for ever.
+ * them is there, the container is not ready. One that cannot be loaded is tried again, for ever. A
+ * store without a model keeps no container from being ready, for whoever sets one up publishes
+ * behind that; it is looked into again until there is one.
  */
 @Context
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
+  private static final Duration STOPPING = Duration.ofSeconds(2);
 
   private final WeightStore store;
   private final Devices devices;
@@ -127,13 +133,24 @@ public final class Heads {
   }
 
   private void loadAll() {
+    double booted = secondsSinceTheProcessStarted();
+    gauge("splitcompute.boot.seconds", "From the process's start to that of loading", booted);
     Duration pause = Duration.ofSeconds(1);
     while (!Thread.currentThread().isInterrupted()) {
       loadMissing(pause);
       if (missing.filter(Set::isEmpty).isPresent()) {
         failure = Optional.empty();
         loaded.countDown();
-        return;
+        if (!heads.isEmpty()) {
+          double ready = secondsSinceTheProcessStarted();
+          gauge("splitcompute.ready.seconds", "From the process's start to its readiness", ready);
+          LOG.atInfo()
+              .addKeyValue("bootSeconds", booted)
+              .addKeyValue("readySeconds", ready)
+              .log("Ready");
+          return;
+        }
+        LOG.warn("The store has no model; looking again in {} s", pause.toSeconds());
       }
       sleep(pause);
       pause =
@@ -153,7 +170,7 @@ public final class Heads {
         }
       }
       missing = Optional.of(Set.copyOf(stillMissing));
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       failed(failed, "the models cannot be listed", pause);
     }
   }
@@ -162,13 +179,13 @@ public final class Heads {
     try {
       heads.put(model, load(model));
       return true;
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       failed(failed, "the model " + model + " cannot be loaded", pause);
       return false;
     }
   }
 
-  private void failed(Exception cause, String what, Duration pause) {
+  private void failed(Throwable cause, String what, Duration pause) {
     String reason = what + ": " + cause.getMessage();
     failure = Optional.of(reason);
     if (cause instanceof IOException) {
@@ -190,12 +207,29 @@ public final class Heads {
     long started = System.nanoTime();
     Head head = Head.load(published, store, devices.list());
     head.measureInto(registry);
-    LOG.info(
+    LoggingEventBuilder log = LOG.atInfo();
+    for (Map.Entry<String, Double> phase : head.phases().entrySet()) {
+      log = log.addKeyValue(phase.getKey() + "Seconds", phase.getValue());
+    }
+    log.log(
         "Loaded {} revision {} in {} ms",
         model,
         published.revision(),
         (System.nanoTime() - started) / 1_000_000);
     return head;
+  }
+
+  private void gauge(String name, String description, double value) {
+    // Of this object, which the registry does not keep: a number alone would be collected.
+    Gauge.builder(name, this, heads -> value).description(description).register(registry);
+  }
+
+  private static double secondsSinceTheProcessStarted() {
+    return ProcessHandle.current()
+        .info()
+        .startInstant()
+        .map(start -> Duration.between(start, Instant.now()).toMillis() / 1e3)
+        .orElse(Double.NaN);
   }
 
   private static void sleep(Duration pause) {
@@ -209,6 +243,12 @@ public final class Heads {
   @PreDestroy
   void close() {
     loader.shutdownNow();
+    try {
+      // What it is loading would be closed by nobody.
+      loader.awaitTermination(STOPPING.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
     // First: what is running uses the weights.
     scheduler.close();
     heads.values().forEach(Head::close);
