@@ -10,6 +10,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -31,24 +32,48 @@ final class HeadProcess implements AutoCloseable {
   }
 
   /**
+   * Starts the head's main class.
+   *
    * @param log takes what it says
    */
   static HeadProcess start(Map<String, String> environment, Path log) throws IOException {
-    int port;
-    try (ServerSocket free = new ServerSocket(0)) {
-      port = free.getLocalPort();
-    }
-    ProcessBuilder builder =
-        new ProcessBuilder(
+    return start(
+        List.of(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-cp",
             System.getProperty("java.class.path"),
-            HeadApplication.class.getName());
+            HeadApplication.class.getName()),
+        environment,
+        log);
+  }
+
+  /**
+   * @param command that starts it, the image's entry point say
+   * @param log takes what it says
+   */
+  static HeadProcess start(List<String> command, Map<String, String> environment, Path log)
+      throws IOException {
+    int port = freePort();
+    ProcessBuilder builder = new ProcessBuilder(command);
     builder.environment().putAll(environment);
     builder.environment().put("MICRONAUT_SERVER_PORT", Integer.toString(port));
     builder.environment().put("SPLITCOMPUTE_LOG", "json");
     builder.redirectErrorStream(true).redirectOutput(log.toFile());
     return new HeadProcess(builder.start(), URI.create("http://127.0.0.1:" + port), log);
+  }
+
+  static int freePort() throws IOException {
+    try (ServerSocket free = new ServerSocket(0)) {
+      return free.getLocalPort();
+    }
+  }
+
+  URI address() {
+    return address;
+  }
+
+  ProcessHandle handle() {
+    return process.toHandle();
   }
 
   boolean isAlive() {
