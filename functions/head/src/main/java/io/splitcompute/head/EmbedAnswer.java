@@ -5,8 +5,8 @@ import io.splitcompute.head.message.ActivationsLocation;
 /** What {@code /v1/embed} answers. */
 sealed interface EmbedAnswer {
 
-  /** Finished embeddings. */
-  record Embeddings(EmbedResponse response) implements EmbedAnswer {}
+  /** Finished embeddings, an {@link EmbedResponse} in JSON. */
+  record Embeddings(byte[] json) implements EmbedAnswer {}
 
   /** An activations message that fits a response. */
   record Message(byte[] bytes) implements EmbedAnswer {}

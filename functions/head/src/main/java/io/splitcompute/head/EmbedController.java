@@ -71,7 +71,7 @@ class EmbedController {
 
   private static HttpResponse<?> response(EmbedAnswer answer) {
     if (answer instanceof EmbedAnswer.Embeddings embeddings) {
-      return HttpResponse.ok(embeddings.response()).contentType(MediaType.APPLICATION_JSON_TYPE);
+      return HttpResponse.ok(embeddings.json()).contentType(MediaType.APPLICATION_JSON_TYPE);
     }
     if (answer instanceof EmbedAnswer.Message message) {
       return HttpResponse.ok(message.bytes())

@@ -1,6 +1,5 @@
 package io.splitcompute.head;
 
-import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.serde.ObjectMapper;
 import io.splitcompute.api.Limits;
 import io.splitcompute.api.ProblemException;
@@ -27,19 +26,19 @@ final class EmbedService {
   private final Limits limits;
   private final Optional<ActivationsBucket> bucket;
   private final ObjectMapper json;
-  private final MeterRegistry meters;
+  private final AnswerBytes bytes;
 
   EmbedService(
       HeadRuns runs,
       Limits limits,
       Optional<ActivationsBucket> bucket,
       ObjectMapper json,
-      MeterRegistry meters) {
+      AnswerBytes bytes) {
     this.runs = runs;
     this.limits = limits;
     this.bucket = bucket;
     this.json = json;
-    this.meters = meters;
+    this.bytes = bytes;
   }
 
   /**
@@ -68,10 +67,22 @@ final class EmbedService {
               + (finished ? "application/json" : ActivationsMessage.MEDIA_TYPE)
               + "; accept that type");
     }
-    if (cut > 0) {
-      runs.requireRoom();
-    }
+    return runs.admit(
+        cut, () -> admitted(request, head, cut, finished ? pooling : Optional.empty(), accepted));
+  }
+
+  /**
+   * @param pooling of finished embeddings; absent for activations
+   */
+  private CompletableFuture<EmbedAnswer> admitted(
+      EmbedRequest request,
+      Head head,
+      int cut,
+      Optional<Manifest.Pooling.Kind> pooling,
+      Accepted accepted) {
+    Manifest manifest = head.manifest();
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
+    boolean finished = pooling.isPresent();
     if (finished) {
       limits.requireResponse(
           (long) batch.lengths().length * manifest.hiddenSize() * Vectors.JSON_BYTES_A_NUMBER);
@@ -83,7 +94,7 @@ final class EmbedService {
         head,
         batch,
         cut,
-        finished ? pooling.orElseThrow() : null,
+        pooling.orElse(null),
         ran ->
             finished
                 ? embeddings(
@@ -91,17 +102,17 @@ final class EmbedService {
                 : activations(head, batch, cut, ran, request.dtype(), accepted));
   }
 
-  private static EmbedAnswer embeddings(
-      Head head, TokenBatch batch, HeadRun run, boolean normalize) {
+  private EmbedAnswer embeddings(Head head, TokenBatch batch, HeadRun run, boolean normalize) {
     Manifest manifest = head.manifest();
     return new EmbedAnswer.Embeddings(
-        new EmbedResponse(
-            manifest.model().value(),
-            head.revision(),
-            manifest.layers(),
-            Vectors.of(run.hidden(), manifest.hiddenSize(), manifest.hiddenSize(), normalize),
-            batch.lengths(),
-            new EmbedResponse.Ledger(ledger(manifest.layers(), batch, run))));
+        bytes.json(
+            new EmbedResponse(
+                manifest.model().value(),
+                head.revision(),
+                manifest.layers(),
+                Vectors.of(run.hidden(), manifest.hiddenSize(), manifest.hiddenSize(), normalize),
+                batch.lengths(),
+                new EmbedResponse.Ledger(ledger(manifest.layers(), batch, run)))));
   }
 
   private EmbedAnswer activations(
@@ -124,14 +135,14 @@ final class EmbedService {
   }
 
   private EmbedAnswer handOver(byte[] message, Accepted accepted) {
-    meters.counter("splitcompute.response.bytes").increment(message.length);
     if (message.length <= limits.maxResponseBytes()) {
-      return new EmbedAnswer.Message(message);
+      return new EmbedAnswer.Message(bytes.body(message));
     }
     if (bucket.isEmpty()) {
       limits.requireResponse(message.length);
     }
-    return new EmbedAnswer.Elsewhere(bucket.get().put(message), !accepted.namesLocation());
+    return new EmbedAnswer.Elsewhere(
+        bucket.get().put(bytes.elsewhere(message)), !accepted.namesLocation());
   }
 
   private String written(CloudLedger ledger) {

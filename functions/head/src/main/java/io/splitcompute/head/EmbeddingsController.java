@@ -11,6 +11,7 @@ import io.splitcompute.api.AnswersProblems;
 import io.swagger.v3.oas.annotations.media.Content;
 import io.swagger.v3.oas.annotations.media.Schema;
 import io.swagger.v3.oas.annotations.parameters.RequestBody;
+import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -33,10 +34,16 @@ class EmbeddingsController {
           @Content(
               mediaType = MediaType.APPLICATION_JSON,
               schema = @Schema(implementation = EmbeddingsBody.class)))
+  @ApiResponse(
+      responseCode = "200",
+      description = "a vector for each input",
+      content =
+          @Content(
+              mediaType = MediaType.APPLICATION_JSON,
+              schema = @Schema(implementation = EmbeddingsResponse.class)))
   @AnswersProblems
-  CompletableFuture<EmbeddingsResponse> embed(
-      HttpRequest<?> request, @Body byte @Nullable [] body) {
-    CompletableFuture<EmbeddingsResponse> answer = service.embed(body);
+  CompletableFuture<byte[]> embed(HttpRequest<?> request, @Body byte @Nullable [] body) {
+    CompletableFuture<byte[]> answer = service.embed(body);
     CallerWatch.cancelWhenGone(request, answer);
     return answer;
   }

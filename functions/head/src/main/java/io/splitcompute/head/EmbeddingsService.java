@@ -26,22 +26,29 @@ final class EmbeddingsService {
 
   private final HeadRuns runs;
   private final Limits limits;
+  private final AnswerBytes bytes;
 
-  EmbeddingsService(HeadRuns runs, Limits limits) {
+  EmbeddingsService(HeadRuns runs, Limits limits, AnswerBytes bytes) {
     this.runs = runs;
     this.limits = limits;
+    this.bytes = bytes;
   }
 
   /**
-   * @return the answer to come; cancelled, it costs no further layer
+   * @return the answer to come, an {@link EmbeddingsResponse} in JSON; cancelled, it costs no
+   *     further layer
    * @throws io.splitcompute.api.ProblemException if the request cannot be answered
    */
-  CompletableFuture<EmbeddingsResponse> embed(byte @Nullable [] body) {
+  CompletableFuture<byte[]> embed(byte @Nullable [] body) {
     EmbeddingsRequest request = EmbeddingsRequest.parse(body, limits);
     Head head = runs.head(request.model());
     Manifest manifest = head.manifest();
     int dimensions = request.dimensionsOf(manifest.hiddenSize());
-    runs.requireRoom();
+    return runs.admit(manifest.layers(), () -> admitted(request, head, dimensions));
+  }
+
+  private CompletableFuture<byte[]> admitted(EmbeddingsRequest request, Head head, int dimensions) {
+    Manifest manifest = head.manifest();
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     limits.requireResponse(
         (long) batch.lengths().length
@@ -51,7 +58,7 @@ final class EmbeddingsService {
         batch,
         manifest.layers(),
         manifest.pooling().kind(),
-        run -> response(manifest, batch, run, request, dimensions));
+        run -> bytes.json(response(manifest, batch, run, request, dimensions)));
   }
 
   private static EmbeddingsResponse response(

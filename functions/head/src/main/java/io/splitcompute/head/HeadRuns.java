@@ -14,6 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** Runs of the models, and the answers that are made of them, on threads that may block. */
@@ -42,12 +43,14 @@ final class HeadRuns {
   }
 
   /**
-   * Refuses a run before its text is encoded.
+   * Refuses a run before its text is encoded, or keeps its place meanwhile. What runs no layer is
+   * not refused.
    *
+   * @param request encodes and runs it
    * @throws ProblemException if the queue is full
    */
-  void requireRoom() {
-    scheduler.requireRoom();
+  <T> T admit(int cut, Supplier<T> request) {
+    return cut == 0 ? request.get() : scheduler.admit(request);
   }
 
   /**

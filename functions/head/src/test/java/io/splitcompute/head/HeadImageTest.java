@@ -1,6 +1,5 @@
 package io.splitcompute.head;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -39,17 +38,7 @@ final class HeadImageTest {
 
   @BeforeAll
   static void layOut() throws Exception {
-    app = folder.resolve("app");
-    Process layout =
-        new ProcessBuilder(
-                "image/layout.sh",
-                Path.of("target").toAbsolutePath().toString(),
-                app.toString(),
-                "cpu")
-            .redirectErrorStream(true)
-            .start();
-    String said = new String(layout.getInputStream().readAllBytes(), UTF_8);
-    assertEquals(0, layout.waitFor(), said);
+    app = ImageLayout.into(folder.resolve("app"));
   }
 
   private static Process start(Map<String, String> environment) throws Exception {

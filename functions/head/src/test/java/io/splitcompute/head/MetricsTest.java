@@ -1,6 +1,7 @@
 package io.splitcompute.head;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.splitcompute.head.metrics.MetricsServer;
@@ -19,13 +20,17 @@ final class MetricsTest {
   void shouldTellOfBatchesOnAPortOfTheirOwn() throws Exception {
     try (RunningHead head =
         RunningHead.start(Map.of("splitcompute.metrics-port", 0), "gpt2-plain")) {
-      assertEquals(
-          200,
+      HttpResponse<byte[]> activations =
           head.embed(
-                  Map.of("model", "gpt2-plain", "input", List.of(List.of(1, 2, 3)), "cut", 2),
-                  "X-Request-Id",
-                  "mine")
-              .statusCode());
+              Map.of("model", "gpt2-plain", "input", List.of(List.of(1, 2, 3)), "cut", 2),
+              "X-Request-Id",
+              "mine");
+      assertEquals(200, activations.statusCode());
+      HttpResponse<byte[]> embeddings =
+          head.post("/v1/embeddings", Map.of("model", "gpt2-plain", "input", List.of(1)));
+      assertEquals(200, embeddings.statusCode());
+      // A gauge of something that nobody else keeps is no number any more after a collection.
+      System.gc();
       int port = head.context().getBean(MetricsServer.class).port();
 
       String metrics =
@@ -36,9 +41,15 @@ final class MetricsTest {
                   HttpResponse.BodyHandlers.ofString())
               .body();
 
-      assertTrue(metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 2.0"), metrics);
+      assertTrue(metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 5.0"), metrics);
       assertTrue(
-          metrics.contains("splitcompute_token_layers_total{model=\"gpt2-plain\"} 6.0"), metrics);
+          metrics.contains("splitcompute_token_layers_total{model=\"gpt2-plain\"} 9.0"), metrics);
+      int bytes = activations.body().length + embeddings.body().length;
+      assertTrue(
+          metrics.contains("splitcompute_response_bytes_total{by=\"body\"} " + bytes + ".0"),
+          metrics);
+      assertTrue(metrics.contains("splitcompute_refusals_total 0.0"), metrics);
+      assertFalse(metrics.contains("NaN"), metrics);
       for (String meter :
           List.of(
               "splitcompute_queue_wait_seconds_count",
@@ -49,7 +60,9 @@ final class MetricsTest {
               "splitcompute_device_busy_seconds_sum",
               "splitcompute_weights_bytes",
               "splitcompute_start_seconds",
-              "splitcompute_response_bytes_total",
+              "splitcompute_boot_seconds",
+              "splitcompute_ready_seconds",
+              "splitcompute_arrays",
               "jvm_memory_used_bytes")) {
         assertTrue(metrics.contains(meter), meter);
       }

@@ -86,7 +86,7 @@ final class OverloadTest {
     Scheduler scheduler = head.context().getBean(Scheduler.class);
     while (true) {
       try {
-        scheduler.requireRoom();
+        scheduler.admit(() -> true);
         break;
       } catch (RuntimeException stillThere) {
         Thread.sleep(20);
@@ -99,7 +99,7 @@ final class OverloadTest {
     Scheduler scheduler = head.context().getBean(Scheduler.class);
     while (true) {
       try {
-        scheduler.requireRoom();
+        scheduler.admit(() -> true);
         Thread.sleep(20);
       } catch (RuntimeException full) {
         return head.embed(BODY);

@@ -5,6 +5,8 @@ import io.splitcompute.weights.Sha256;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
@@ -47,6 +49,8 @@ final class PartDownload {
    */
   void fetch(Manifest.Shard shard, Path into) throws IOException {
     try (FileChannel file = FileChannel.open(into, StandardOpenOption.WRITE)) {
+      // As long as this process lives: by the lock another one tells that it does.
+      FileLock unused = file.lock();
       List<Future<?>> parts = new ArrayList<>();
       for (Manifest.Part part : shard.parts()) {
         parts.add(
@@ -73,6 +77,16 @@ final class PartDownload {
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
       throw new IOException("stopped while the shard " + shard.sha256() + " was fetched", stopped);
+    }
+  }
+
+  /** Whether a process that lives is fetching into a file; also where that cannot be told. */
+  static boolean isWriting(Path into) {
+    try (FileChannel file = FileChannel.open(into, StandardOpenOption.WRITE);
+        FileLock free = file.tryLock()) {
+      return free == null;
+    } catch (IOException | OverlappingFileLockException unknown) {
+      return true;
     }
   }
 

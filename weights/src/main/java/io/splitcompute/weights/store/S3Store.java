@@ -3,12 +3,14 @@ package io.splitcompute.weights.store;
 import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import software.amazon.awssdk.core.ResponseBytes;
@@ -24,10 +26,13 @@ public final class S3Store implements WeightStore {
 
   private static final Logger LOG = LoggerFactory.getLogger(S3Store.class);
 
+  private static final String PARTIAL = ".partial";
+
   private final S3Client s3;
   private final String bucket;
   private final Path cache;
   private final PartDownload download;
+  private final AtomicBoolean swept = new AtomicBoolean();
 
   /**
    * @param cache folder in which shards are kept, by their SHA-256
@@ -98,12 +103,26 @@ public final class S3Store implements WeightStore {
       }
     }
     Files.createDirectories(cache);
-    Path partial = Files.createTempFile(cache, shard.sha256(), ".partial");
+    if (!swept.getAndSet(true)) {
+      removeAbandoned();
+    }
+    Path partial = Files.createTempFile(cache, shard.sha256(), PARTIAL);
     try {
       download.fetch(shard, partial);
       return Files.move(partial, kept, StandardCopyOption.ATOMIC_MOVE);
     } finally {
       Files.deleteIfExists(partial);
+    }
+  }
+
+  /** Removes what processes were writing when they were killed. */
+  private void removeAbandoned() throws IOException {
+    try (DirectoryStream<Path> partials = Files.newDirectoryStream(cache, "*" + PARTIAL)) {
+      for (Path partial : partials) {
+        if (!PartDownload.isWriting(partial)) {
+          Files.deleteIfExists(partial);
+        }
+      }
     }
   }
 }

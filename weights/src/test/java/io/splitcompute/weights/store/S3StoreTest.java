@@ -2,6 +2,7 @@ package io.splitcompute.weights.store;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,8 +10,11 @@ import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.Sha256;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -99,6 +103,22 @@ class S3StoreTest {
     assertTrue(refusal.toString().contains("has other bytes"), refusal.toString());
     try (Stream<Path> left = Files.list(cache)) {
       assertEquals(List.of(), left.toList());
+    }
+  }
+
+  @Test
+  void shouldRemoveWhatAProcessThatWasKilledLeftBehindAndNothingThatIsBeingWritten()
+      throws Exception {
+    Files.createDirectories(cache);
+    Path abandoned = Files.writeString(cache.resolve("one.partial"), "half");
+    Path held = Files.writeString(cache.resolve("other.partial"), "half");
+    try (FileChannel file = FileChannel.open(held, StandardOpenOption.WRITE)) {
+      FileLock unused = file.lock();
+
+      store.fetch(manifest.unit("final").variant("f32"));
+
+      assertFalse(Files.exists(abandoned));
+      assertTrue(Files.exists(held));
     }
   }
 

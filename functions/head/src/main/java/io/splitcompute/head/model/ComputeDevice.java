@@ -19,7 +19,8 @@ import org.jspecify.annotations.Nullable;
  * @param packing lays out linear weights; null where they stay as they are
  */
 public record ComputeDevice(
-    Device device, Precision precision, Attention attention, @Nullable Packing packing) {
+    Device device, Precision precision, Attention attention, @Nullable Packing packing)
+    implements AutoCloseable {
 
   static {
     // Its passes specialise a program for the shapes of its first runs; here each batch has its
@@ -70,6 +71,13 @@ public record ComputeDevice(
     return headSize % 8 == 0 && headSize <= Attention.MOST_RAGGED_HEAD_SIZE
         ? attention
         : Attention.BY_LENGTH;
+  }
+
+  @Override
+  public void close() {
+    if (packing != null) {
+      packing.close();
+    }
   }
 
   static PtNDManager manager(Device device) {

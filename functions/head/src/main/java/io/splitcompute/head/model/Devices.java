@@ -13,13 +13,19 @@ import java.util.List;
  *
  * @param list at least one
  */
-record Devices(List<ComputeDevice> list) {
+record Devices(List<ComputeDevice> list) implements AutoCloseable {
+
+  @Override
+  public void close() {
+    list.forEach(ComputeDevice::close);
+  }
 
   /** Makes the devices and what drives them. */
   @Factory
   static final class Beans {
 
     @Singleton
+    @Bean(preDestroy = "close")
     Devices devices(DeviceSettings settings) {
       return new Devices(ComputeDevice.of(settings));
     }

@@ -1,7 +1,7 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
-import io.micrometer.core.instrument.Tags;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.head.schedule.Rate;
 import io.splitcompute.head.schedule.ScheduledModel;
@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -30,7 +31,7 @@ public final class Head implements AutoCloseable {
   private final ScheduledModel scheduled;
   private final @Nullable Tokenizer tokenizer;
 
-  /** Seconds of each phase of the start. */
+  /** Seconds of each phase of the start: waiting for shards, placing them, the first runs. */
   private final Map<String, Double> phases;
 
   private Head(
@@ -66,20 +67,30 @@ public final class Head implements AutoCloseable {
       for (ComputeDevice device : devices) {
         replicas.add(Replica.load(manifest, files, device));
       }
-      double weights = (System.nanoTime() - started) / 1e9;
+      double placed = secondsSince(started);
       Map<String, Double> phases = new LinkedHashMap<>();
-      phases.put("weights", weights);
+      phases.put("fetch", milliseconds(files.secondsWaited()));
+      phases.put("place", milliseconds(placed - files.secondsWaited()));
       Head head = new Head(published, replicas, tokenizer, phases);
       head.warmUp();
-      phases.put("warm", (System.nanoTime() - started) / 1e9 - weights);
+      phases.put("warm", milliseconds(secondsSince(started) - placed));
       return head;
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       replicas.forEach(Replica::close);
       if (tokenizer != null) {
         tokenizer.close();
       }
       throw failed;
     }
+  }
+
+  private static double secondsSince(long nanos) {
+    return milliseconds((System.nanoTime() - nanos) / 1e9);
+  }
+
+  /** Rounds seconds to milliseconds. */
+  private static double milliseconds(double seconds) {
+    return Math.round(seconds * 1e3) / 1e3;
   }
 
   /** The exact one where the model has it. */
@@ -113,21 +124,31 @@ public final class Head implements AutoCloseable {
     return scheduled;
   }
 
-  /** Adds gauges of the weights' bytes and of what the start took. */
+  /** Seconds of each phase of the start, in their order. */
+  Map<String, Double> phases() {
+    return phases;
+  }
+
+  /** Adds gauges of the weights' bytes, of arrays in use and of what the start took. */
   void measureInto(MeterRegistry registry) {
-    WeightBytes bytes = weightBytes();
-    Tags model = Tags.of("model", scheduled.name());
-    registry.gauge("splitcompute.weights.bytes", model.and("kind", "mapped"), bytes.mapped());
-    registry.gauge("splitcompute.weights.bytes", model.and("kind", "allocated"), bytes.allocated());
-    // Weights, and activations while a batch runs: a number that grows is a leak.
-    registry.gauge(
-        "splitcompute.device.arrays",
-        model,
-        replicas,
-        all -> all.stream().mapToInt(Replica::arrays).sum());
+    String bytes = "splitcompute.weights.bytes";
+    gauge(registry, bytes, "kind", "mapped", head -> head.weightBytes().mapped());
+    gauge(registry, bytes, "kind", "allocated", head -> head.weightBytes().allocated());
+    gauge(
+        registry,
+        "splitcompute.arrays",
+        "kind",
+        "managed",
+        head -> head.replicas.stream().mapToInt(Replica::managedArrays).sum());
     phases.forEach(
         (phase, seconds) ->
-            registry.gauge("splitcompute.start.seconds", model.and("phase", phase), seconds));
+            gauge(registry, "splitcompute.start.seconds", "phase", phase, head -> seconds));
+  }
+
+  // Of this object, which the registry does not keep: a number alone would be collected.
+  private void gauge(
+      MeterRegistry registry, String name, String tag, String value, ToDoubleFunction<Head> of) {
+    Gauge.builder(name, this, of).tag("model", scheduled.name()).tag(tag, value).register(registry);
   }
 
   /** What the weights take, on all devices together. */

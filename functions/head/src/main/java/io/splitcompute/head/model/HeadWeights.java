@@ -45,21 +45,28 @@ record HeadWeights(
       Manifest manifest, UnitFiles files, ComputeDevice device, PtNDManager manager)
       throws IOException {
     Loading loading = new Loading(files, device, manager);
-    IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
-    List<Layer> layers = new ArrayList<>();
-    for (int i = 0; i < manifest.layers(); i++) {
-      layers.add(
-          new Layer(
-              IValue.from(manifest.layer().attention().scales().get(i).doubleValue()),
-              loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS)));
+    try {
+      IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
+      List<Layer> layers = new ArrayList<>();
+      for (int i = 0; i < manifest.layers(); i++) {
+        layers.add(
+            new Layer(
+                loading.scale(manifest.layer().attention().scales().get(i)),
+                loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS)));
+      }
+      IValue finalNorm =
+          manifest.finalNorm() == null
+              ? null
+              : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
+      return new HeadWeights(
+          embeddings,
+          List.copyOf(layers),
+          finalNorm,
+          new WeightBytes(loading.mapped, loading.allocated));
+    } catch (IOException | RuntimeException | Error failed) {
+      loading.release();
+      throw failed;
     }
-    IValue finalNorm =
-        manifest.finalNorm() == null ? null : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
-    return new HeadWeights(
-        embeddings,
-        List.copyOf(layers),
-        finalNorm,
-        new WeightBytes(loading.mapped, loading.allocated));
   }
 
   /** Reads units, and counts what they take. */
@@ -68,6 +75,12 @@ record HeadWeights(
     private final UnitFiles files;
     private final ComputeDevice device;
     private final PtNDManager manager;
+
+    /**
+     * PyTorch counts their tensors as used until they are closed, whatever becomes of the arrays.
+     */
+    private final List<IValue> values = new ArrayList<>();
+
     private long mapped;
     private long allocated;
 
@@ -83,7 +96,19 @@ record HeadWeights(
       for (int i = 0; i < tensors.length; i++) {
         tensors[i] = tensor(file, names.get(i));
       }
-      return IValue.listFrom(tensors);
+      IValue list = IValue.listFrom(tensors);
+      values.add(list);
+      return list;
+    }
+
+    IValue scale(double scale) {
+      IValue value = IValue.from(scale);
+      values.add(value);
+      return value;
+    }
+
+    void release() {
+      values.forEach(IValue::close);
     }
 
     /** One tensor, without the columns of zeros that pad its rows in a shard. */

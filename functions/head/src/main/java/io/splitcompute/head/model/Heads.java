@@ -1,5 +1,6 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Property;
@@ -13,6 +14,7 @@ import io.splitcompute.weights.store.WeightStore;
 import jakarta.annotation.PreDestroy;
 import java.io.IOException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -25,18 +27,22 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.spi.LoggingEventBuilder;
 
 /**
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
  * are published. They load in the background from the start on; until each was tried, and one of
  * them is there, the container is not ready. One that cannot be loaded is tried again, for ever,
- * and where no names are given one that is published later is found.
+ * and where no names are given one that is published later is found. A store without a model keeps
+ * no container from being ready, for whoever sets one up publishes behind that.
  */
 @Context
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
+  private static final Duration SHORTEST_PAUSE = Duration.ofSeconds(1);
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
+  private static final Duration STOPPING = Duration.ofSeconds(2);
 
   private final WeightStore store;
   private final Devices devices;
@@ -131,25 +137,42 @@ public final class Heads {
   }
 
   private void loadAll() {
-    Duration pause = Duration.ofSeconds(1);
+    double booted = secondsSinceTheProcessStarted();
+    gauge("splitcompute.boot.seconds", "From the process's start to that of loading", booted);
+    boolean told = false;
+    Duration pause = SHORTEST_PAUSE;
     while (!Thread.currentThread().isInterrupted()) {
       loadMissing(pause);
-      if (missing.filter(Set::isEmpty).isPresent()) {
+      boolean whole = missing.filter(Set::isEmpty).isPresent();
+      if (whole) {
         failure = Optional.empty();
         loaded.countDown();
+      }
+      if (whole && !heads.isEmpty()) {
+        if (!told) {
+          tellReady(booted);
+          told = true;
+        }
         if (!names.isEmpty()) {
           return;
         }
-        pause = Duration.ofSeconds(1);
         sleep(lookAgain);
+        pause = SHORTEST_PAUSE;
       } else {
+        if (whole) {
+          LOG.warn("The store has no model; looking again in {} s", pause.toSeconds());
+        }
         sleep(pause);
-        pause =
-            pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
-                ? pause.multipliedBy(2)
-                : LONGEST_PAUSE;
+        Duration twice = pause.multipliedBy(2);
+        pause = twice.compareTo(LONGEST_PAUSE) < 0 ? twice : LONGEST_PAUSE;
       }
     }
+  }
+
+  private void tellReady(double booted) {
+    double ready = secondsSinceTheProcessStarted();
+    gauge("splitcompute.ready.seconds", "From the process's start to its readiness", ready);
+    LOG.atInfo().addKeyValue("bootSeconds", booted).addKeyValue("readySeconds", ready).log("Ready");
   }
 
   /** Loads each model that is not loaded yet: one that fails does not keep the others. */
@@ -162,7 +185,7 @@ public final class Heads {
         }
       }
       missing = Optional.of(Set.copyOf(stillMissing));
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       failed(failed, "the models cannot be listed", pause);
     }
   }
@@ -171,13 +194,13 @@ public final class Heads {
     try {
       heads.put(model, load(model));
       return true;
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
       failed(failed, "the model " + model + " cannot be loaded", pause);
       return false;
     }
   }
 
-  private void failed(Exception cause, String what, Duration pause) {
+  private void failed(Throwable cause, String what, Duration pause) {
     String reason = what + ": " + cause.getMessage();
     failure = Optional.of(reason);
     if (cause instanceof IOException) {
@@ -199,12 +222,29 @@ public final class Heads {
     long started = System.nanoTime();
     Head head = Head.load(published, store, devices.list());
     head.measureInto(registry);
-    LOG.info(
+    LoggingEventBuilder log = LOG.atInfo();
+    for (Map.Entry<String, Double> phase : head.phases().entrySet()) {
+      log = log.addKeyValue(phase.getKey() + "Seconds", phase.getValue());
+    }
+    log.log(
         "Loaded {} revision {} in {} ms",
         model,
         published.revision(),
         (System.nanoTime() - started) / 1_000_000);
     return head;
+  }
+
+  private void gauge(String name, String description, double value) {
+    // Of this object, which the registry does not keep: a number alone would be collected.
+    Gauge.builder(name, this, heads -> value).description(description).register(registry);
+  }
+
+  private static double secondsSinceTheProcessStarted() {
+    return ProcessHandle.current()
+        .info()
+        .startInstant()
+        .map(start -> Duration.between(start, Instant.now()).toMillis() / 1e3)
+        .orElse(Double.NaN);
   }
 
   private static void sleep(Duration pause) {
@@ -218,6 +258,12 @@ public final class Heads {
   @PreDestroy
   void close() {
     loader.shutdownNow();
+    try {
+      // What it is loading would be closed by nobody.
+      loader.awaitTermination(STOPPING.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
     // First: what is running uses the weights.
     scheduler.close();
     heads.values().forEach(Head::close);

@@ -1,6 +1,5 @@
 package io.splitcompute.head.model;
 
-import ai.djl.engine.EngineException;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -9,7 +8,6 @@ import ai.djl.pytorch.jni.IValue;
 import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Program;
 import io.splitcompute.head.program.Programs;
-import io.splitcompute.head.schedule.DeviceMemoryException;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.weights.Manifest;
 import java.io.IOException;
@@ -17,8 +15,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
-import java.util.Locale;
-import java.util.function.Supplier;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
@@ -42,8 +38,9 @@ final class Replica implements LayerStack, AutoCloseable {
    */
   static Replica load(Manifest manifest, UnitFiles files, ComputeDevice device) throws IOException {
     PtNDManager manager = ComputeDevice.manager(device.device());
+    HeadWeights weights = null;
     try {
-      HeadWeights weights = HeadWeights.load(manifest, files, device, manager);
+      weights = HeadWeights.load(manifest, files, device, manager);
       Programs programs =
           Programs.compile(
               manifest,
@@ -52,15 +49,13 @@ final class Replica implements LayerStack, AutoCloseable {
               device.attention(manifest.layer().attention().headSize()),
               device.device());
       return new Replica(manifest, manager, programs, weights);
-    } catch (IOException | RuntimeException failed) {
+    } catch (IOException | RuntimeException | Error failed) {
+      if (weights != null) {
+        weights.close();
+      }
       manager.close();
       throw failed;
     }
-  }
-
-  /** Arrays that are held on the device. */
-  int arrays() {
-    return manager.getManagedArrays().size();
   }
 
   /** Bytes that the weights take. */
@@ -68,9 +63,14 @@ final class Replica implements LayerStack, AutoCloseable {
     return weights.bytes();
   }
 
+  /** Arrays that DJL holds for it: its weights, and those of runs that are under way. */
+  int managedArrays() {
+    return manager.getManagedArrays().size();
+  }
+
   @Override
   public Activations embed(TokenBatch batch) {
-    return orOutOfMemory(() -> new Rows(batch));
+    return DeviceMemory.orOutOfMemory(() -> new Rows(batch));
   }
 
   @Override
@@ -78,20 +78,6 @@ final class Replica implements LayerStack, AutoCloseable {
     programs.close();
     weights.close();
     manager.close();
-  }
-
-  private static <T> T orOutOfMemory(Supplier<T> work) {
-    try {
-      return work.get();
-    } catch (EngineException failed) {
-      String message = String.valueOf(failed.getMessage()).toLowerCase(Locale.ROOT);
-      if (message.contains("out of memory")
-          || message.contains("allocate memory")
-          || message.contains("not enough memory")) {
-        throw new DeviceMemoryException(failed);
-      }
-      throw failed;
-    }
   }
 
   /** The rows of a batch's sequences, end to end. */
@@ -122,7 +108,7 @@ final class Replica implements LayerStack, AutoCloseable {
     public void runLayer() {
       HeadWeights.Layer layer = weights.layers().get(layersRun);
       replace(
-          orOutOfMemory(
+          DeviceMemory.orOutOfMemory(
               () ->
                   programs.layer().run(x, runs, starts, longest, layer.scale(), layer.tensors())));
       layersRun++;
@@ -130,7 +116,7 @@ final class Replica implements LayerStack, AutoCloseable {
 
     @Override
     public float[] read(BitSet sequences, Manifest.Pooling.@Nullable Kind pooling) {
-      return orOutOfMemory(
+      return DeviceMemory.orOutOfMemory(
           () -> {
             try (IValue some = select(rows(sequences, pooling))) {
               IValue norm = weights.finalNorm();
@@ -163,7 +149,7 @@ final class Replica implements LayerStack, AutoCloseable {
 
     @Override
     public void keep(BitSet sequences) {
-      replace(orOutOfMemory(() -> select(rows(sequences, null))));
+      replace(DeviceMemory.orOutOfMemory(() -> select(rows(sequences, null))));
       lengths = sequences.stream().map(i -> lengths[i]).toArray();
       closeShape();
       runs = runsOf(lengths);

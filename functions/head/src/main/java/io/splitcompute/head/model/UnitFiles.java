@@ -5,12 +5,17 @@ import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.store.WeightStore;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The shards that a head can need, all but {@code lm_head}, on their way from the store: those that
@@ -18,7 +23,9 @@ import java.util.concurrent.Future;
  */
 final class UnitFiles implements AutoCloseable {
 
+  private static final Logger LOG = LoggerFactory.getLogger(UnitFiles.class);
   private static final int AT_ONCE = 4;
+  private static final Duration PATIENCE = Duration.ofSeconds(10);
   private static final String TOKENIZER = "tokenizer";
 
   private final ExecutorService fetching =
@@ -30,8 +37,11 @@ final class UnitFiles implements AutoCloseable {
             return thread;
           });
   private final Map<String, Future<Path>> files = new HashMap<>();
+  private final Manifest manifest;
+  private long nanosWaited;
 
   UnitFiles(Manifest manifest, String variant, WeightStore store) {
+    this.manifest = manifest;
     for (Manifest.Unit unit : manifest.units()) {
       if (!unit.name().equals(Manifest.LM_HEAD)) {
         Manifest.Shard shard = unit.variant(variant);
@@ -55,7 +65,7 @@ final class UnitFiles implements AutoCloseable {
       throw new IOException("the manifest has no unit " + name);
     }
     try {
-      return SafetensorsFile.open(file.get());
+      return SafetensorsFile.open(await(file, name));
     } catch (ExecutionException failed) {
       if (failed.getCause() instanceof IOException broken) {
         throw broken;
@@ -65,6 +75,32 @@ final class UnitFiles implements AutoCloseable {
       Thread.currentThread().interrupt();
       throw new IOException("stopped while the unit " + name + " was fetched", stopped);
     }
+  }
+
+  /** Tells of a store that is slow: a head that is not ready says why. */
+  private Path await(Future<Path> file, String name)
+      throws ExecutionException, InterruptedException {
+    long started = System.nanoTime();
+    try {
+      while (true) {
+        try {
+          return file.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+        } catch (TimeoutException slow) {
+          LOG.warn(
+              "Not complete: the unit {} of {} has not come for {} s, the store is slow",
+              name,
+              manifest.model(),
+              (System.nanoTime() - started) / 1_000_000_000);
+        }
+      }
+    } finally {
+      nanosWaited += System.nanoTime() - started;
+    }
+  }
+
+  /** Seconds that were spent waiting for the store. */
+  double secondsWaited() {
+    return nanosWaited / 1e9;
   }
 
   SafetensorsFile tokenizer() throws IOException {

@@ -50,18 +50,21 @@ final class DeviceWorker implements Runnable {
       }
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
+    } catch (RuntimeException | Error failed) {
+      LOG.error("The thread of device {} ended; the head is not healthy any more", device, failed);
+      throw failed;
     }
   }
 
   private void run(Batch batch) {
     Course course = new Course(batch);
-    for (Batch.Sequence sequence : batch.sequences()) {
-      QueuedRun run = sequence.run();
-      if (run.started(course.started)) {
-        metrics.started(run, course.started - run.arrived);
-      }
-    }
     try {
+      for (Batch.Sequence sequence : batch.sequences()) {
+        QueuedRun run = sequence.run();
+        if (run.started(course.started)) {
+          metrics.started(run, course.started - run.arrived);
+        }
+      }
       course.run(batch.model().replicas().get(device));
       metrics.ran(batch, course.layers, course.work, System.nanoTime() - course.started);
       grow();

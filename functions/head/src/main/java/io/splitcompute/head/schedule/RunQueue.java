@@ -25,6 +25,10 @@ final class RunQueue {
   private final Map<ScheduledModel, Deque<QueuedRun>> rings = new LinkedHashMap<>();
 
   private int requests;
+
+  /** Requests whose tokens are being made: they will wait here and have their places already. */
+  private int arriving;
+
   private double runningSeconds;
   private boolean companyExpected;
   private boolean closed;
@@ -53,22 +57,48 @@ final class RunQueue {
   /** Refuses what would be refused however small it is. */
   synchronized void requireRoom() {
     requireRoom(0);
+    if (requests + arriving >= limits.maxRequests()) {
+      throw overloaded(0);
+    }
+  }
+
+  /**
+   * Keeps a place for a request whose tokens are yet to be made; {@link #arrived} ends that.
+   *
+   * @throws ProblemException overloaded if it would be refused however small it is
+   */
+  synchronized void arrive() {
+    requireRoom();
+    arriving++;
+  }
+
+  /** What {@link #arrive} kept a place for was added, or never will be. */
+  synchronized void arrived() {
+    arriving--;
   }
 
   private void requireRoom(long work) {
     if (closed) {
-      throw ProblemException.later(
-          ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
+      throw stopping();
     }
     dropUnwanted();
     double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
     double late = wait - limits.maxWait().toNanos() / 1e9;
     if (requests >= limits.maxRequests() || late > 0) {
-      throw ProblemException.later(
-          ProblemType.OVERLOADED,
-          "The head has more work than it can do in time; try again after Retry-After seconds",
-          Duration.ofSeconds((long) Math.ceil(Math.max(1, late))));
+      throw overloaded(late);
     }
+  }
+
+  private static ProblemException overloaded(double lateSeconds) {
+    return ProblemException.later(
+        ProblemType.OVERLOADED,
+        "The head has more work than it can do in time; try again after Retry-After seconds",
+        Duration.ofSeconds((long) Math.ceil(Math.max(1, lateSeconds))));
+  }
+
+  private static ProblemException stopping() {
+    return ProblemException.later(
+        ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
   }
 
   /**
@@ -181,6 +211,10 @@ final class RunQueue {
 
   /** Takes back what did not run, to the front. */
   synchronized void putBack(Batch batch, List<Batch.Sequence> sequences) {
+    if (closed) {
+      sequences.forEach(sequence -> sequence.run().answer.completeExceptionally(stopping()));
+      return;
+    }
     Deque<QueuedRun> ring = rings.computeIfAbsent(batch.model(), model -> new ArrayDeque<>());
     for (Batch.Sequence sequence : sequences) {
       QueuedRun run = sequence.run();
@@ -215,9 +249,7 @@ final class RunQueue {
     closed = true;
     for (Deque<QueuedRun> ring : rings.values()) {
       for (QueuedRun run : ring) {
-        run.answer.completeExceptionally(
-            ProblemException.later(
-                ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1)));
+        run.answer.completeExceptionally(stopping());
       }
     }
     rings.clear();

@@ -7,6 +7,7 @@ import io.splitcompute.weights.Manifest;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,12 +40,24 @@ public final class Scheduler implements AutoCloseable {
   }
 
   /**
-   * Refuses early, before a request's text is looked at.
+   * Refuses early, before a request's text is looked at; else its place is kept while it is,
+   * however many come at once.
    *
+   * @param work makes the tokens and submits them
    * @throws ProblemException overloaded if even the smallest request would wait too long
    */
-  public void requireRoom() {
-    counted(queue::requireRoom);
+  public <T> T admit(Supplier<T> work) {
+    counted(queue::arrive);
+    try {
+      return work.get();
+    } finally {
+      queue.arrived();
+    }
+  }
+
+  /** Whether every device is still driven: a thread that ended takes nothing any more. */
+  public boolean isRunning() {
+    return workers.stream().allMatch(Thread::isAlive);
   }
 
   /**

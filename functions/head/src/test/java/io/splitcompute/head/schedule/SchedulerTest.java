@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.splitcompute.api.ProblemException;
@@ -221,15 +222,66 @@ final class SchedulerTest {
       for (int i = 0; i < 3; i++) {
         waiting.add(scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null));
       }
-      assertThrows(ProblemException.class, scheduler::requireRoom);
+      assertThrows(ProblemException.class, () -> scheduler.admit(() -> true));
       assertThrows(
           ProblemException.class, () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null));
       gate.open.countDown();
       for (CompletableFuture<HeadRun> answer : waiting) {
         answer.get();
       }
-      scheduler.requireRoom();
+      scheduler.admit(() -> true);
     }
+  }
+
+  @Test
+  void shouldRefuseBeforeTokensAreMadeHoweverManyComeAtOnce() throws Exception {
+    ScheduledModel model = model(new FakeLayers());
+    try (Scheduler scheduler = scheduler(limits(16, Duration.ofSeconds(10), 2), 1)) {
+      scheduler
+          .admit(
+              () ->
+                  scheduler.admit(
+                      () -> {
+                        // Two are at their tokens, and nothing waits yet.
+                        assertThrows(
+                            ProblemException.class, () -> scheduler.admit(() -> fail("worked")));
+                        return scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
+                      }))
+          .get();
+      assertThrows(
+          IllegalStateException.class,
+          () ->
+              scheduler.admit(
+                  () -> {
+                    throw new IllegalStateException("no tokens");
+                  }));
+      // What is through, and what failed, keeps no place.
+      assertEquals(
+          2,
+          scheduler
+              .admit(
+                  () ->
+                      scheduler.admit(
+                          () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null)))
+              .get()
+              .hidden()[0]);
+    }
+  }
+
+  @Test
+  void shouldRefuseWhatIsLeftOfABatchThatDoesNotFitWhenItStops() throws Exception {
+    Gate gate = new Gate();
+    ScheduledModel model = model(new FakeLayers(5, gate::pass));
+    Scheduler scheduler = scheduler(LIMITS, 1);
+    CompletableFuture<HeadRun> running =
+        scheduler.submit(model, FakeLayers.tokens(1, 4, 4), 1, null);
+    gate.awaitRunning();
+    CompletableFuture<HeadRun> waiting = scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(scheduler::close);
+    assertThrows(ExecutionException.class, waiting::get);
+    gate.open.countDown();
+    closing.get();
+    assertThrows(ExecutionException.class, () -> running.get(1, TimeUnit.SECONDS));
   }
 
   @Test
