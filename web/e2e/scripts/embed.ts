@@ -1,21 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { SplitCompute } from 'splitcompute'
+import type { Dtype } from 'splitcompute'
 import { launchBrowser } from '../tests/browser.ts'
+import { embedAt, openSdk } from '../tests/sdk-page.ts'
 
 // Embeds a text by the SDK on a page in headless Chromium, and prints what came of it as JSON, for tests of an API elsewhere:
 //   ENDPOINT=http://127.0.0.1:9000 ORIGIN=http://site.localhost MODEL=bookworm DTYPE=f32 CUTS=8,4,0 TEXT='Rain fell.' npm run embed
 const { ENDPOINT = '', ORIGIN = '', MODEL = '', DTYPE = '', CUTS = '', TEXT = '' } = process.env
 const SDK = readFileSync(new URL('../../sdk/dist/splitcompute.js', import.meta.url))
-const PAGE =
-  '<!doctype html><title>Embed</title><script type="module">' +
-  "import { SplitCompute } from '/splitcompute.js'; window.SplitCompute = SplitCompute</script>"
 
 const site = createServer(({ url }, response) => {
-  const script = url === '/splitcompute.js'
+  const script = url === '/sdk/splitcompute.js'
   response.writeHead(200, { 'Content-Type': script ? 'text/javascript' : 'text/html' })
-  response.end(script ? SDK : PAGE)
+  response.end(script ? SDK : '<!doctype html><title>Embed</title>')
 })
 await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve))
 const { port } = site.address() as AddressInfo
@@ -31,23 +29,12 @@ try {
     const { origin, pathname } = new URL(response.url())
     requests.push(`${response.status()} ${response.request().method()} ${origin}${pathname}`)
   })
-  await page.goto(ORIGIN)
-  await page.waitForFunction(() => 'SplitCompute' in globalThis)
-  const answers = await page.evaluate(
-    async ([endpoint, model, dtype, cuts, text]) => {
-      const here = globalThis as unknown as { readonly SplitCompute: typeof SplitCompute }
-      const split = await here.SplitCompute.connect({ endpoint, model, dtype: dtype as 'f32' })
-      const results = []
-      for (const asked of cuts.split(',').map(Number)) {
-        const { cut, embedding, reason } = await split.embed(text, { cut: asked, timeoutMs: 120_000 })
-        results.push({ asked, cut, embedding: Array.from(embedding), reason })
-      }
-      await split.close()
-      return results
-    },
-    [ENDPOINT, MODEL, DTYPE, CUTS, TEXT] as const,
-  )
-  console.log(JSON.stringify({ answers, requests }))
+  await openSdk(page, ORIGIN, { endpoint: ENDPOINT, model: MODEL, dtype: DTYPE as Dtype })
+  const embeddings = []
+  for (const cut of CUTS.split(',')) {
+    embeddings.push(...(await embedAt(page, [TEXT], Number(cut))))
+  }
+  console.log(JSON.stringify({ embeddings, requests }))
 } finally {
   await browser.close()
   site.close()
