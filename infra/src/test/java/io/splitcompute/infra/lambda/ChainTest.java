@@ -1,6 +1,5 @@
 package io.splitcompute.infra.lambda;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -28,6 +27,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -51,6 +51,7 @@ final class ChainTest {
   private static final String LOCATION = "application/vnd.splitcompute.location+json";
   private static final int MAX_MESSAGE_BYTES = 4_500_000;
   private static final double LEAST_COSINE = 0.9999;
+  private static final long BROWSER_SECONDS = 180;
 
   private static final Map<String, FunctionHost> FUNCTIONS = new LinkedHashMap<>();
   private static final HttpClient HTTP = HttpClient.newHttpClient();
@@ -101,8 +102,8 @@ final class ChainTest {
   }
 
   @Test
-  void shouldEmbedInABrowserAtCuts0And4And8() throws Exception {
-    JsonNode page = embedInABrowser("8,4,0");
+  void shouldEmbedInABrowserAtCuts0And4And8(@TempDir Path temporary) throws Exception {
+    JsonNode page = embedInABrowser("8,4,0", temporary.resolve("said"));
 
     JsonNode embeddings = page.path("embeddings");
     assertEquals(3, embeddings.size());
@@ -196,10 +197,11 @@ final class ChainTest {
     }
   }
 
-  private static JsonNode embedInABrowser(String cuts) throws Exception {
+  private static JsonNode embedInABrowser(String cuts, Path said) throws Exception {
     ProcessBuilder npm =
         new ProcessBuilder("npm", "run", "--silent", "embed", "--workspace", "e2e")
             .directory(Path.of("..", "web").toFile())
+            .redirectOutput(said.toFile())
             .redirectError(ProcessBuilder.Redirect.INHERIT);
     npm.environment()
         .putAll(
@@ -217,9 +219,13 @@ final class ChainTest {
                 "TEXT",
                 "It was a dark and stormy night."));
     Process browser = npm.start();
-    String said = new String(browser.getInputStream().readAllBytes(), UTF_8);
-    assertEquals(0, browser.waitFor(), said);
-    return JSON.readTree(said);
+    if (!browser.waitFor(BROWSER_SECONDS, TimeUnit.SECONDS)) {
+      browser.descendants().forEach(ProcessHandle::destroyForcibly);
+      browser.destroyForcibly();
+      throw new AssertionError("the page did not come to an end");
+    }
+    assertEquals(0, browser.exitValue(), "npm run embed says why");
+    return JSON.readTree(said.toFile());
   }
 
   private static double cosine(JsonNode a, JsonNode b) {
