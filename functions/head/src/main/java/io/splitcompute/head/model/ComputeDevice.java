@@ -5,6 +5,7 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import io.splitcompute.head.program.Attention;
+import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
 import java.util.List;
@@ -20,12 +21,6 @@ import org.jspecify.annotations.Nullable;
  */
 public record ComputeDevice(
     Device device, Precision precision, Attention attention, @Nullable Packing packing) {
-
-  static {
-    // Its passes specialise a program for the shapes of its first runs; here each batch has its
-    // own.
-    System.setProperty("ai.djl.pytorch.graph_optimizer", "false");
-  }
 
   /**
    * The devices that settings ask for.
@@ -70,6 +65,14 @@ public record ComputeDevice(
     return headSize % 8 == 0 && headSize <= Attention.MOST_RAGGED_HEAD_SIZE
         ? attention
         : Attention.BY_LENGTH;
+  }
+
+  /** How linear maps run. */
+  Linear linear() {
+    if (packing != null) {
+      return Linear.PACKED;
+    }
+    return device.isGpu() ? Linear.EPILOGUE : Linear.PLAIN;
   }
 
   static PtNDManager manager(Device device) {
