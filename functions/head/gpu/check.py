@@ -1,15 +1,23 @@
-"""Checks, loads and times the head on a GPU, beside Hugging Face transformers in the same run.
+"""Checks, times and loads the head on a GPU, beside Hugging Face transformers in the same run.
 
-usage: check.py [--layers 48] [--hidden 1600] [--heads 25] [--seconds 8] [--fixtures STORE]
+usage: check.py [--layers 48] [--hidden 1600] [--heads 25] [--rounds 21] [--fixtures FOLDER] [--out FILE]
 
-Makes GPT-2 XL by random weights of the real shape, stores it as the head reads it (weights/FORMAT.md, without canaries),
-starts the head (start.sh) and compares answers of mixed lengths and cuts with transformers. Prints JSON lines.
+Makes GPT-2 XL by random weights of the real shape, stores it as the head reads it (weights/FORMAT.md, without canaries), and
+
+- compares answers of the service, batches of mixed lengths and cuts, with transformers in f32: of every family in FOLDER (pack.sh --fixtures) and of XL,
+  in every precision;
+- times passes of all layers, called from Java: every program and attention, and transformers in f16, in turns; and what a shape not seen before costs;
+- loads the service with 64 callers in turns with its own engine; where there are two GPUs, both of them too.
+
+Prints what it finds, and writes it to FILE as JSON.
 """
 import argparse
 import concurrent.futures
+import functools
 import hashlib
 import json
 import os
+import platform
 import random
 import signal
 import statistics
@@ -22,10 +30,16 @@ import urllib.request
 import numpy
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PART = 4 << 20
+PRECISIONS = ('f32', 'f16', 'f16-residual-f32')
+SHAPES = ((1, 64), (32, 64), (64, 128))
+# As EngineTimes and the environment name them.
+ATTENTIONS = {'ragged': ('RAGGED', '1'), 'by length': ('BY_LENGTH', '1'), 'by length, cuDNN first': ('BY_LENGTH', '0')}
+CALLERS = 64
+UNSEEN = range(65, 77)
 
 
 def say(**what):
@@ -88,11 +102,10 @@ def publish(model, config, store):
 class Head:
     """The service, running."""
 
-    def __init__(self, store, precision, model, port):
+    def __init__(self, store, precision, device='cuda:0', port=9200):
         self.url = f'http://127.0.0.1:{port}'
-        self.model = model
-        environment = dict(os.environ, JAVA_OPTIONS=f'-Dsplitcompute.device=cuda:0 -Dsplitcompute.precision={precision} -Dmicronaut.server.port={port} '
-                           f'-Dsplitcompute.limits.max-response-bytes=400000000 -Dsplitcompute.limits.max-tokens-per-request=65536 -Dsplitcompute.batch.max-tokens=8192 -Xmx16g')
+        environment = dict(os.environ, JAVA_OPTIONS=f'-Dsplitcompute.device={device} -Dsplitcompute.precision={precision} -Dmicronaut.server.port={port} '
+                           f'-Dsplitcompute.limits.max-response-bytes=400000000 -Dsplitcompute.limits.max-tokens-per-request=65536 -Dsplitcompute.batch.max-tokens=4096')
         self.log = open(f'/tmp/head-{port}.log', 'w')
         self.process = subprocess.Popen([os.path.join(HERE, 'start.sh'), '--weights', f'file:{store}'], env=environment, stdout=self.log, stderr=self.log)
         started = time.time()
@@ -108,8 +121,8 @@ class Head:
             time.sleep(0.1)
         self.seconds = time.time() - started
 
-    def hidden(self, sequences, cut, model=None):
-        body = json.dumps({'model': model or self.model, 'input': sequences, 'cut': cut, 'dtype': 'f32', 'pooling': 'none'}).encode()
+    def hidden(self, model, sequences, cut):
+        body = json.dumps({'model': model, 'input': sequences, 'cut': cut, 'dtype': 'f32', 'pooling': 'none'}).encode()
         request = urllib.request.Request(self.url + '/v1/embed', body, {'Content-Type': 'application/json', 'Accept': 'application/vnd.splitcompute.activations'})
         data = urllib.request.urlopen(request, timeout=60).read()
         length = struct.unpack('<Q', data[:8])[0]
@@ -117,22 +130,57 @@ class Head:
         start, end = header['hidden']['data_offsets']
         return numpy.frombuffer(data[8 + length + start:8 + length + end], numpy.float32).reshape(header['hidden']['shape'])
 
+    def together(self, model, requests):
+        """Answers of requests that are sent at once, so that they share batches."""
+        with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
+            return list(pool.map(lambda request: self.hidden(model, *request), requests))
+
+    def load(self, lengths, layers, callers=CALLERS, seconds=4):
+        """What the load generator prints."""
+        run = subprocess.run([os.path.join(HERE, 'start.sh'), '--url', self.url, '--model', 'xl', '--callers', str(callers), '--requests', '64', '--seconds', str(seconds),
+                              '--lengths', lengths, '--cuts', f'{layers}-{layers}', '--pooled'],
+                             env=dict(os.environ, MAIN='io.splitcompute.bench.LoadGenerator'), capture_output=True, text=True)
+        if not run.stdout.strip():
+            raise SystemExit(run.stderr[-3000:])
+        return json.loads(run.stdout)
+
     def close(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
 
 
-def java(main, *arguments):
-    """What a main class of the benchmarks prints."""
-    run = subprocess.run([os.path.join(HERE, 'start.sh'), *arguments], env=dict(os.environ, MAIN=main), capture_output=True, text=True)
-    return run.stdout.strip() or run.stderr[-1500:]
+class Engine:
+    """The head's layers without a server, which run a batch when told to."""
+
+    def __init__(self, store, precision, attention):
+        name, deprioritized = ATTENTIONS[attention]
+        environment = dict(os.environ, MAIN='io.splitcompute.bench.EngineTimes', TORCH_CUDNN_SDPA_DEPRIORITIZED=deprioritized)
+        self.process = subprocess.Popen([os.path.join(HERE, 'start.sh'), store, 'xl', '0', precision.upper().replace('-', '_'), name], env=environment,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ready(self):
+        if self.process.stdout.readline().strip() != 'ready':
+            raise SystemExit('the engine did not start')
+
+    def milliseconds(self, lengths):
+        self.process.stdin.write(','.join(map(str, lengths)) + '\n')
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
 
 
 def relative(actual, expected):
     return float(numpy.linalg.norm(actual - expected) / numpy.linalg.norm(expected))
 
 
-def reference(model, sequences, cut, layers):
+def largest(actual, expected):
+    return float(numpy.abs(actual - expected).max() / numpy.abs(expected).max())
+
+
+def reference(model, sequences, cut):
     out = []
     with torch.no_grad():
         for sequence in sequences:
@@ -141,16 +189,142 @@ def reference(model, sequences, cut, layers):
     return numpy.concatenate(out)
 
 
-def transformers_rate(model, batch, length, vocabulary):
-    ids = torch.randint(0, vocabulary, (batch, length), device='cuda')
-    times = []
+def mixed(rng, count, vocabulary, longest, layers):
+    return [([[rng.randrange(vocabulary) for _ in range(rng.randint(1, longest))] for _ in range(rng.randint(1, 4))], rng.randint(1, layers)) for _ in range(count)]
+
+
+def check_families(folder):
+    """Every small checkpoint, as the service answers and as transformers does, in f32 and in f16."""
+    rng = random.Random(3)
+    wanted = {}
+    for name in sorted(os.listdir(os.path.join(folder, 'checkpoints'))):
+        model = transformers.AutoModel.from_pretrained(os.path.join(folder, 'checkpoints', name), dtype=torch.float32, attn_implementation='eager').cuda().eval()
+        config = model.config
+        requests = mixed(rng, 24, config.vocab_size, config.max_position_embeddings, config.num_hidden_layers)
+        exact = [reference(model, *request) for request in requests]
+        model.half()
+        wanted[name] = requests, exact, max(largest(reference(model, *request), want) for request, want in zip(requests, exact))
+    found = []
+    for precision in PRECISIONS:
+        head = Head(os.path.join(folder, 'store'), precision, port=9100)
+        for name, (requests, exact, theirs) in wanted.items():
+            worst = max(largest(got, want) for got, want in zip(head.together(name, requests), exact))
+            tolerance = 1e-4 if precision == 'f32' else max(5e-3, 1.2 * theirs)
+            found.append({'model': name, 'precision': precision, 'requests': len(requests), 'largest': worst, 'transformersF16': theirs, 'ok': worst <= tolerance})
+            say(**found[-1])
+        head.close()
+    return found
+
+
+def check_xl(store, exact, half, config, device):
+    """XL's answers, of mixed lengths and cuts in shared batches, by relative L2."""
+    rng = random.Random(5)
+    requests = mixed(rng, 24, config.vocab_size, 200, config.n_layer)
+    requests.append(([[rng.randrange(config.vocab_size) for _ in range(64)] for _ in range(8)], config.n_layer))
+    oracle = [reference(exact, *request) for request in requests]
+    theirs = [relative(reference(half, *request), want) for request, want in zip(requests, oracle)]
+    found = {'transformers f16': {'allLayers': theirs[-1], 'worst': max(theirs)}}
+    say(transformers=found['transformers f16'])
+    for precision in PRECISIONS:
+        head = Head(store, precision, device)
+        errors = [relative(got, want) for got, want in zip(head.together('xl', requests), oracle)]
+        found[precision] = {'allLayers': errors[-1], 'worst': max(errors), 'timesTransformers': errors[-1] / theirs[-1], 'readySeconds': head.seconds}
+        say(precision=precision, **found[precision])
+        head.close()
+    return found
+
+
+def transformers_milliseconds(model, batch, length):
+    ids = torch.randint(0, model.config.vocab_size, (batch, length), device='cuda')
     with torch.no_grad():
-        for _ in range(8):
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            model(ids, use_cache=False).last_hidden_state[0, 0, 0].item()
-            times.append(time.perf_counter() - started)
-    return batch * length / statistics.median(times[2:])
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        model(ids, use_cache=False).last_hidden_state[0, 0, 0].item()
+    return (time.perf_counter() - started) * 1e3
+
+
+def time_engines(store, half, rounds):
+    """Medians of rounds in which transformers and each engine take turns. In each two passes; the second counts, for the first finds cold caches."""
+    engines = {(precision, attention): Engine(store, precision, attention) for precision in PRECISIONS[1:] for attention in ATTENTIONS}
+    for engine in engines.values():
+        engine.ready()
+    times = {}
+    for turn in range(rounds + 2):
+        for shape in SHAPES:
+            passes = {'transformers': lambda: transformers_milliseconds(half, *shape)}
+            passes.update((key, functools.partial(engine.milliseconds, [shape[1]] * shape[0])) for key, engine in engines.items())
+            for key, one in passes.items():
+                one()
+                took = one()
+                if turn >= 2:
+                    times.setdefault((key, shape), []).append(took)
+
+    def figures(key):
+        row = {}
+        for shape in SHAPES:
+            each = times[key, shape]
+            row['%dx%d' % shape] = {'milliseconds': statistics.median(each), 'least': min(each), 'most': max(each), 'tokensPerSecond': shape[0] * shape[1] / statistics.median(each) * 1e3,
+                                    'timesTransformers': statistics.median(times['transformers', shape]) / statistics.median(each)}
+        return row
+
+    found = [{'program': 'transformers f16', **figures('transformers')}]
+    for (precision, attention), engine in engines.items():
+        unseen = []
+        for length in UNSEEN:
+            first = engine.milliseconds([length] * 32)
+            unseen.append(first - statistics.median(engine.milliseconds([length] * 32) for _ in range(3)))
+        found.append({'program': precision, 'attention': attention, **figures((precision, attention)), 'unseenShapeMilliseconds': {'median': statistics.median(unseen), 'most': max(unseen)}})
+        engine.close()
+    for row in found:
+        say(**row)
+    return found
+
+
+def load_service(store, layers, rounds=4):
+    """The service over HTTP and its own engine in turns, the first round of which warms both up."""
+    head = Head(store, 'f16')
+    engine = Engine(store, 'f16', 'ragged')
+    engine.ready()
+    found = []
+    for lengths in ('128-128', '8-256'):
+        low, high = map(int, lengths.split('-'))
+        batch = [low + (high - low) * i // (CALLERS - 1) for i in range(CALLERS)]
+        ratios, served, alone, p50 = [], [], [], []
+        for turn in range(rounds + 1):
+            own = sum(batch) / statistics.median(engine.milliseconds(batch) for _ in range(9)) * 1e3
+            load = head.load(lengths, layers)
+            if load['failed'] or load['refused']:
+                raise SystemExit(f'requests were lost: {load}')
+            say(lengths=lengths, engine=own, **load)
+            if turn > 0:
+                served.append(load['tokensPerSecond'])
+                alone.append(own)
+                ratios.append(load['tokensPerSecond'] / own)
+                p50.append(load['p50Milliseconds'])
+        found.append({'lengths': lengths, 'callers': CALLERS, 'tokensPerSecond': statistics.median(served), 'engineTokensPerSecond': statistics.median(alone),
+                      'timesEngine': statistics.median(ratios), 'least': min(ratios), 'most': max(ratios), 'p50Milliseconds': statistics.median(p50)})
+        say(**found[-1])
+    engine.close()
+    head.close()
+    return found
+
+
+def load_replicas(store, layers, rounds=3):
+    """One GPU and two in turns, twice as many callers for two."""
+    heads = {1: Head(store, 'f16', 'cuda:0', 9300), 2: Head(store, 'f16', 'cuda:0,1', 9301)}
+    rates = {1: [], 2: []}
+    for turn in range(rounds + 1):
+        for gpus, head in heads.items():
+            load = head.load('128-128', layers, CALLERS * gpus)
+            say(gpus=gpus, **load)
+            if load['failed'] or load['refused']:
+                raise SystemExit(f'requests were lost: {load}')
+            if turn > 0:
+                rates[gpus].append(load['tokensPerSecond'])
+    for head in heads.values():
+        head.close()
+    return {'oneGpuTokensPerSecond': statistics.median(rates[1]), 'twoGpusTokensPerSecond': statistics.median(rates[2]),
+            'times': statistics.median(two / one for one, two in zip(*rates.values()))}
 
 
 def main():
@@ -158,67 +332,46 @@ def main():
     parser.add_argument('--layers', type=int, default=48)
     parser.add_argument('--hidden', type=int, default=1600)
     parser.add_argument('--heads', type=int, default=25)
-    parser.add_argument('--seconds', type=int, default=8)
+    parser.add_argument('--rounds', type=int, default=21)
     parser.add_argument('--fixtures')
+    parser.add_argument('--out')
     options = parser.parse_args()
     store = '/tmp/store'
     began = time.time()
+    gpus = torch.cuda.device_count()
+    result = {'machine': {'gpu': torch.cuda.get_device_name(), 'gpus': gpus, 'processors': os.cpu_count(), 'system': platform.platform(),
+                          'torch': torch.__version__, 'transformers': transformers.__version__},
+              'model': f"GPT-2 XL's shape, random weights: {options.layers} layers of {options.hidden}, {options.heads} heads", 'rounds': options.rounds}
+    say(**result)
 
     if options.fixtures:
-        expected = os.path.join(options.fixtures, 'expected')
-        for precision, tolerance in (('f32', 1e-4), ('f16', 5e-3), ('f16-residual-f32', 5e-3)):
-            head = Head(options.fixtures, precision, '', 9100)
-            for name in sorted(os.listdir(expected)):
-                model = name.removesuffix('.safetensors')
-                tensors = load_file(os.path.join(expected, name))
-                lengths = tensors['lengths'].tolist()
-                sequences = [s.tolist() for s in tensors['tokens'].split(lengths)]
-                n = max(int(k[7:]) for k in tensors if k.startswith('hidden.'))
-                worst = 0
-                for cut in range(1, n + 1):
-                    want = tensors['final' if cut == n and 'final' in tensors else f'hidden.{cut}'].numpy()
-                    got = head.hidden(sequences, cut, model)
-                    worst = max(worst, float(numpy.abs(got - want).max() / numpy.abs(want).max()))
-                say(check='fixture', model=model, precision=precision, worst=worst, ok=bool(worst <= tolerance))
-            head.close()
+        result['families'] = check_families(options.fixtures)
 
     torch.manual_seed(1)
     config = transformers.GPT2Config(n_layer=options.layers, n_embd=options.hidden, n_head=options.heads)
     with torch.device('cuda'):
         exact = transformers.GPT2Model(config).eval()
-    half = transformers.GPT2Model(config).half().cuda().eval()
+        half = transformers.GPT2Model(config).half().eval()
     half.load_state_dict(exact.state_dict())
     exact.load_state_dict(half.state_dict())  # both from the f16 weights that the head gets
     publish(exact, config, store)
     say(stored_seconds=time.time() - began)
 
-    rng = random.Random(5)
-    requests = []
-    for _ in range(24):
-        requests.append(([[rng.randrange(config.vocab_size) for _ in range(rng.randint(1, 200))] for _ in range(rng.randint(1, 3))], rng.randint(1, options.layers)))
-    requests.append(([[rng.randrange(config.vocab_size) for _ in range(64)] for _ in range(8)], options.layers))
-    oracle = [reference(exact, *request, options.layers) for request in requests]
-    theirs = [relative(reference(half, *request, options.layers), want) for request, want in zip(requests, oracle)]
-    rates = {f'{b}x{t}': transformers_rate(half, b, t, config.vocab_size) for b, t in ((1, 64), (32, 64), (64, 128))}
-    say(transformers_f16=rates, transformers_f16_l2=theirs[-1], worst=max(theirs))
-    del exact, half
+    result['relativeL2'] = check_xl(store, exact, half, config, 'cuda:0' if gpus == 1 else 'cuda:0,1')
+    del exact
     torch.cuda.empty_cache()
-
-    for precision in ('f16', 'f16-residual-f32', 'f32'):
-        head = Head(store, precision, 'xl', 9200)
-        with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
-            answers = list(pool.map(lambda request: head.hidden(*request), requests))
-        errors = [relative(got, want) for got, want in zip(answers, oracle)]
-        say(precision=precision, ready_seconds=head.seconds, l2=errors[-1], worst=max(errors), ok=bool(max(errors) < (1e-4 if precision == 'f32' else 1e-2)))
-        if precision != 'f32':
-            for length in ('128-128', '8-256'):
-                say(load=length, precision=precision,
-                    result=java('io.splitcompute.bench.LoadGenerator', '--url', head.url, '--model', 'xl', '--callers', '64', '--requests', '64', '--seconds', str(options.seconds),
-                                '--lengths', length, '--cuts', f'{options.layers}-{options.layers}', '--pooled'))
-        head.close()
-        if precision != 'f32':
-            say(engine=precision, result=java('io.splitcompute.bench.EngineTimes', store, 'xl', 'cuda:0', precision))
-    say(total_seconds=time.time() - began)
+    if gpus == 1:
+        result['engine'] = time_engines(store, half, options.rounds)
+        result['http'] = load_service(store, options.layers)
+    else:
+        result['replicas'] = load_replicas(store, options.layers)
+        say(**result['replicas'])
+    result['seconds'] = time.time() - began
+    if options.out:
+        with open(options.out, 'w') as file:
+            json.dump(result, file, indent=2)
+            file.write('\n')
+    say(total_seconds=result['seconds'])
 
 
 if __name__ == '__main__':

@@ -6,27 +6,27 @@ MOST_BYTES=$((60 * 1024 * 1024))
 
 usage() {
   cat <<TEXT
-usage: pack.sh --jni FILE --out FOLDER [--jdk FOLDER] [--fixtures STORE]
+usage: pack.sh --jni FILE --out FOLDER [--jdk FOLDER] [--fixtures FOLDER]
 
 Writes FOLDER/start.sh, which runs the head there: start.sh [--weights file:STORE] [head's options].
 It holds the head's jars without PyTorch for CPUs, a Java runtime and DJL's library.
 
   --jni FILE    DJL's JNI library for that machine's PyTorch, libdjl_torch.so.xz: PyTorch's CUDA libraries are not packed,
                 those of the machine are used
-  --fixtures STORE
-                small models for check.py, in STORE/expected what transformers computed of them
+  --fixtures FOLDER
+                small checkpoints for check.py, each in a folder of its own (fixtures/); needs weights/ packaged too
   --jdk FOLDER  the JDK to make the runtime of; default JAVA_HOME
 
 Before: ./mvnw -pl functions/head -am -DskipTests package
 TEXT
 }
 
-jni='' out='' store='' jdk="${JAVA_HOME:-}"
+jni='' out='' fixtures='' jdk="${JAVA_HOME:-}"
 while [ $# -gt 0 ]; do
   case "$1" in
     --jni) jni="$2"; shift 2 ;;
     --out) out="$2"; shift 2 ;;
-    --fixtures) store="$2"; shift 2 ;;
+    --fixtures) fixtures="$2"; shift 2 ;;
     --jdk) jdk="$2"; shift 2 ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -82,8 +82,14 @@ tar -C "$work" -c jre jars | xz -6 > "$out/head.tar.xz"
 cp "$jni" "$out/libdjl_torch.so.xz"
 
 cp "$here/start.sh" "$here/check.py" "$out/"
-if [ -n "$store" ]; then
-  cp -r "$store" "$out/fixtures"
+if [ -n "$fixtures" ]; then
+  mkdir -p "$out/fixtures/checkpoints"
+  for config in "$fixtures"/*/config.json; do
+    checkpoint=$(dirname "$config")
+    mkdir "$out/fixtures/checkpoints/${checkpoint##*/}"
+    cp "$checkpoint"/config.json "$checkpoint"/model*.safetensors* "$out/fixtures/checkpoints/${checkpoint##*/}/"
+    "$jdk/bin/java" -jar "$here/../../../weights/target/splitcompute-weights.jar" shard "$checkpoint" --out "$out/fixtures/store" --dtype f32
+  done
 fi
 
 bytes=$(du -sb "$out" | cut -f1)

@@ -17,7 +17,7 @@ export DJL_OFFLINE=true PYTORCH_LIBRARY_PATH="$work/natives"
 PYTORCH_VERSION=$(sed -n 1p "$work/version")
 PYTORCH_FLAVOR=$(sed -n 2p "$work/version")
 # cuDNN's attention plans each new shape for 75 ms; the others take about 9.
-export PYTORCH_VERSION PYTORCH_FLAVOR TORCH_CUDNN_SDPA_DEPRIORITIZED=1
+export PYTORCH_VERSION PYTORCH_FLAVOR TORCH_CUDNN_SDPA_DEPRIORITIZED="${TORCH_CUDNN_SDPA_DEPRIORITIZED:-1}"
 options=()
 if [ "${1:-}" = --weights ]; then
   options+=("-Dsplitcompute.weights=$2")

@@ -1,12 +1,17 @@
 package io.splitcompute.bench;
 
+import ai.djl.Device;
 import io.splitcompute.head.model.ComputeDevice;
-import io.splitcompute.head.model.DeviceSettings;
 import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.TokenBatch;
+import io.splitcompute.head.program.Attention;
+import io.splitcompute.head.program.Precision;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.FolderStore;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,13 +20,13 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * Times all layers of a model on a device, without a server: medians of interleaved rounds, and
- * what the first batch of a shape costs. {@code EngineTimes STORE MODEL DEVICE PRECISION}
+ * Times passes of all layers of a model on a GPU, without a server, when it is told to: so that
+ * several of it take turns. {@code EngineTimes STORE MODEL GPU PRECISION ATTENTION}; each line of
+ * its input is a batch, the lengths of its sequences with commas between them, and each of its
+ * output, after the first, which says that it is ready, the milliseconds that the batch took from
+ * token ids to the first sequence's hidden states.
  */
 final class EngineTimes {
-
-  private static final int ROUNDS = 12;
-  private static final int[][] SHAPES = {{1, 64}, {32, 64}, {64, 128}};
 
   private EngineTimes() {}
 
@@ -31,60 +36,37 @@ final class EngineTimes {
         Head.load(
             store.manifest(new ModelName(arguments[1])).orElseThrow(),
             store,
-            ComputeDevice.of(new DeviceSettings(arguments[2], arguments[3])));
-    LayerStack layers = head.scheduled().replicas().get(0);
-    int count = head.manifest().layers();
-    double[][] times = new double[SHAPES.length][ROUNDS];
-    for (int round = 0; round < ROUNDS; round++) {
-      for (int i = 0; i < SHAPES.length; i++) {
-        times[i][round] = seconds(layers, count, SHAPES[i][0], SHAPES[i][1]);
-      }
+            List.of(
+                new ComputeDevice(
+                    Device.gpu(Integer.parseInt(arguments[2])),
+                    Precision.valueOf(arguments[3]),
+                    Attention.valueOf(arguments[4]),
+                    null)));
+    BufferedReader batches =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
+    System.out.println("ready");
+    for (String line = batches.readLine(); line != null; line = batches.readLine()) {
+      int[] lengths = Arrays.stream(line.split(",", -1)).mapToInt(Integer::parseInt).toArray();
+      System.out.println(milliseconds(head, lengths));
     }
-    StringBuilder line = new StringBuilder("{");
-    for (int i = 0; i < SHAPES.length; i++) {
-      double first = times[i][0];
-      double[] later = Arrays.copyOfRange(times[i], 2, ROUNDS);
-      Arrays.sort(later);
-      double median = later[later.length / 2];
-      line.append(
-          "\"%dx%d\": {\"tokensPerSecond\": %.0f, \"milliseconds\": %.2f, \"firstMilliseconds\": %.2f}, "
-              .formatted(
-                  SHAPES[i][0],
-                  SHAPES[i][1],
-                  SHAPES[i][0] * SHAPES[i][1] / median,
-                  median * 1000,
-                  first * 1000));
-    }
-    List<Double> fresh = new ArrayList<>();
-    for (int length = 65; length < 75; length++) {
-      double unseen = seconds(layers, count, 32, length);
-      fresh.add(unseen - seconds(layers, count, 32, length));
-    }
-    fresh.sort(null);
-    line.append(
-        "\"newShapeMilliseconds\": {\"median\": %.2f, \"most\": %.2f}}"
-            .formatted(fresh.get(fresh.size() / 2) * 1000, fresh.get(fresh.size() - 1) * 1000));
-    System.out.println(line);
     head.close();
   }
 
-  private static double seconds(LayerStack layers, int count, int batch, int length) {
-    Random random = new Random(batch * 1000L + length);
+  private static double milliseconds(Head head, int[] lengths) {
+    Random random = new Random(1);
     List<int[]> sequences = new ArrayList<>();
-    for (int i = 0; i < batch; i++) {
-      sequences.add(random.ints(length, 0, 1000).toArray());
+    for (int length : lengths) {
+      sequences.add(random.ints(length, 0, head.manifest().vocabularySize()).toArray());
     }
     TokenBatch tokens = TokenBatch.of(sequences);
-    BitSet one = new BitSet();
-    one.set(0);
+    BitSet first = new BitSet();
+    first.set(0);
     long started = System.nanoTime();
-    try (LayerStack.Activations activations = layers.embed(tokens)) {
-      for (int i = 0; i < count; i++) {
-        activations.runLayer();
-      }
+    try (LayerStack.Activations activations = head.scheduled().replicas().get(0).embed(tokens)) {
+      activations.run(head.manifest().layers());
       // Calls only enqueue work: a pass ends with a read.
-      activations.read(one, null);
+      activations.read(first, null);
     }
-    return (System.nanoTime() - started) / 1e9;
+    return (System.nanoTime() - started) / 1e6;
   }
 }

@@ -121,9 +121,7 @@ public class ThroughputBenchmark {
       all.set(0, tokens.lengths().length);
       return () -> {
         try (LayerStack.Activations activations = stack.embed(tokens)) {
-          for (int i = 0; i < layers; i++) {
-            activations.runLayer();
-          }
+          activations.run(layers);
           return activations.read(all, null);
         }
       };

@@ -5,6 +5,7 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import io.splitcompute.head.program.Attention;
+import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
 import java.util.List;
@@ -21,12 +22,6 @@ import org.jspecify.annotations.Nullable;
 public record ComputeDevice(
     Device device, Precision precision, Attention attention, @Nullable Packing packing)
     implements AutoCloseable {
-
-  static {
-    // Its passes specialise a program for the shapes of its first runs; here each batch has its
-    // own.
-    System.setProperty("ai.djl.pytorch.graph_optimizer", "false");
-  }
 
   /**
    * The devices that settings ask for.
@@ -78,6 +73,14 @@ public record ComputeDevice(
     if (packing != null) {
       packing.close();
     }
+  }
+
+  /** How linear maps run. */
+  Linear linear() {
+    if (packing != null) {
+      return Linear.PACKED;
+    }
+    return device.isGpu() ? Linear.EPILOGUE : Linear.PLAIN;
   }
 
   static PtNDManager manager(Device device) {

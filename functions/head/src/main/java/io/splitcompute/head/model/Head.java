@@ -167,9 +167,7 @@ public final class Head implements AutoCloseable {
         int[] ids = IntStream.range(0, tokens).map(i -> i % manifest().vocabularySize()).toArray();
         long started = System.nanoTime();
         try (LayerStack.Activations activations = replica.embed(TokenBatch.of(List.of(ids)))) {
-          for (int layer = 0; layer < manifest().layers(); layer++) {
-            activations.runLayer();
-          }
+          activations.run(manifest().layers());
           activations.read(only, null);
         }
         if (run > 0) {

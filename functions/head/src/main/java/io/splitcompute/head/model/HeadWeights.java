@@ -19,22 +19,18 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A model's weights on one device, as its programs take them: a list a unit.
+ * A model's weights on one device, as its programs take them: lists.
  *
  * @param embeddings token and position tables
- * @param layers in their order
+ * @param scales of each layer's attention
+ * @param layers each layer's tensors, as {@link Programs#LAYER_TENSORS} names them, one layer after
+ *     the other
  * @param finalNorm the final LayerNorm; null if the model has none
  * @param bytes that they take
  */
 record HeadWeights(
-    IValue embeddings, List<Layer> layers, @Nullable IValue finalNorm, WeightBytes bytes)
+    IValue embeddings, IValue scales, IValue layers, @Nullable IValue finalNorm, WeightBytes bytes)
     implements AutoCloseable {
-
-  /**
-   * @param scale of the attention
-   * @param tensors as {@link Programs#LAYER_TENSORS} names them
-   */
-  record Layer(IValue scale, IValue tensors) {}
 
   /**
    * Puts weights on a device.
@@ -45,28 +41,28 @@ record HeadWeights(
       Manifest manifest, UnitFiles files, ComputeDevice device, PtNDManager manager)
       throws IOException {
     Loading loading = new Loading(files, device, manager);
-    try {
-      IValue embeddings = loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
-      List<Layer> layers = new ArrayList<>();
-      for (int i = 0; i < manifest.layers(); i++) {
-        layers.add(
-            new Layer(
-                loading.scale(manifest.layer().attention().scales().get(i)),
-                loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS)));
-      }
-      IValue finalNorm =
-          manifest.finalNorm() == null
-              ? null
-              : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
-      return new HeadWeights(
-          embeddings,
-          List.copyOf(layers),
-          finalNorm,
-          new WeightBytes(loading.mapped, loading.allocated));
-    } catch (IOException | RuntimeException | Error failed) {
-      loading.release();
-      throw failed;
+    List<PtNDArray> embeddings =
+        loading.unit(Manifest.EMBEDDINGS, Programs.embeddingsTensors(manifest));
+    List<PtNDArray> layers = new ArrayList<>();
+    for (int i = 0; i < manifest.layers(); i++) {
+      layers.addAll(loading.unit(Manifest.layerUnit(i), Programs.LAYER_TENSORS));
     }
+    List<PtNDArray> finalNorm =
+        manifest.finalNorm() == null ? null : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
+    // Lists last: they hold what is in them, and nobody would close those of a load that fails.
+    return new HeadWeights(
+        list(embeddings),
+        IValue.listFrom(
+            manifest.layer().attention().scales().stream()
+                .mapToDouble(Double::doubleValue)
+                .toArray()),
+        list(layers),
+        finalNorm == null ? null : list(finalNorm),
+        new WeightBytes(loading.mapped, loading.allocated));
+  }
+
+  private static IValue list(List<PtNDArray> tensors) {
+    return IValue.listFrom(tensors.toArray(new PtNDArray[0]));
   }
 
   /** Reads units, and counts what they take. */
@@ -75,11 +71,6 @@ record HeadWeights(
     private final UnitFiles files;
     private final ComputeDevice device;
     private final PtNDManager manager;
-
-    /**
-     * PyTorch counts their tensors as used until they are closed, whatever becomes of the arrays.
-     */
-    private final List<IValue> values = new ArrayList<>();
 
     private long mapped;
     private long allocated;
@@ -90,25 +81,13 @@ record HeadWeights(
       this.manager = manager;
     }
 
-    IValue unit(String unit, List<String> names) throws IOException {
+    List<PtNDArray> unit(String unit, List<String> names) throws IOException {
       SafetensorsFile file = files.unit(unit);
-      PtNDArray[] tensors = new PtNDArray[names.size()];
-      for (int i = 0; i < tensors.length; i++) {
-        tensors[i] = tensor(file, names.get(i));
+      List<PtNDArray> tensors = new ArrayList<>();
+      for (String name : names) {
+        tensors.add(tensor(file, name));
       }
-      IValue list = IValue.listFrom(tensors);
-      values.add(list);
-      return list;
-    }
-
-    IValue scale(double scale) {
-      IValue value = IValue.from(scale);
-      values.add(value);
-      return value;
-    }
-
-    void release() {
-      values.forEach(IValue::close);
+      return tensors;
     }
 
     /** One tensor, without the columns of zeros that pad its rows in a shard. */
@@ -144,7 +123,7 @@ record HeadWeights(
         }
         PtNDArray placed = exact.toDevice(device.device(), true);
         placed.attach(manager);
-        return placed;
+        return in != null && device.linear().transposed() ? placed.transpose() : placed;
       }
     }
 
@@ -157,11 +136,8 @@ record HeadWeights(
   @Override
   public void close() {
     embeddings.close();
-    layers.forEach(
-        layer -> {
-          layer.scale().close();
-          layer.tensors().close();
-        });
+    scales.close();
+    layers.close();
     if (finalNorm != null) {
       finalNorm.close();
     }

@@ -5,7 +5,6 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Program;
 import io.splitcompute.head.program.Programs;
 import io.splitcompute.head.schedule.LayerStack;
@@ -21,16 +20,27 @@ import org.jspecify.annotations.Nullable;
 /** A model's weights and programs on one device. */
 final class Replica implements LayerStack, AutoCloseable {
 
+  // A call costs what launching a kernel does. A GPU's queue holds more than so many layers of a
+  // caller that went away in any case; a CPU runs each before it returns.
+  private static final int LAYERS_AT_ONCE_ON_A_GPU = 8;
+
   private final Manifest manifest;
   private final PtNDManager manager;
   private final Programs programs;
   private final HeadWeights weights;
+  private final int layersAtOnce;
 
-  private Replica(Manifest manifest, PtNDManager manager, Programs programs, HeadWeights weights) {
+  private Replica(
+      Manifest manifest,
+      PtNDManager manager,
+      Programs programs,
+      HeadWeights weights,
+      int layersAtOnce) {
     this.manifest = manifest;
     this.manager = manager;
     this.programs = programs;
     this.weights = weights;
+    this.layersAtOnce = layersAtOnce;
   }
 
   /**
@@ -45,10 +55,15 @@ final class Replica implements LayerStack, AutoCloseable {
           Programs.compile(
               manifest,
               device.precision(),
-              device.packing() == null ? Linear.PLAIN : Linear.PACKED,
+              device.linear(),
               device.attention(manifest.layer().attention().headSize()),
               device.device());
-      return new Replica(manifest, manager, programs, weights);
+      return new Replica(
+          manifest,
+          manager,
+          programs,
+          weights,
+          device.device().isGpu() ? LAYERS_AT_ONCE_ON_A_GPU : 1);
     } catch (IOException | RuntimeException | Error failed) {
       if (weights != null) {
         weights.close();
@@ -105,13 +120,27 @@ final class Replica implements LayerStack, AutoCloseable {
     }
 
     @Override
-    public void runLayer() {
-      HeadWeights.Layer layer = weights.layers().get(layersRun);
-      replace(
-          DeviceMemory.orOutOfMemory(
-              () ->
-                  programs.layer().run(x, runs, starts, longest, layer.scale(), layer.tensors())));
-      layersRun++;
+    public int runLayers(int most) {
+      int ran = Math.min(most, layersAtOnce);
+      try (IValue first = IValue.from((long) layersRun);
+          IValue count = IValue.from((long) ran)) {
+        replace(
+            DeviceMemory.orOutOfMemory(
+                () ->
+                    programs
+                        .layers()
+                        .run(
+                            x,
+                            runs,
+                            starts,
+                            longest,
+                            weights.scales(),
+                            first,
+                            count,
+                            weights.layers())));
+      }
+      layersRun += ran;
+      return ran;
     }
 
     @Override

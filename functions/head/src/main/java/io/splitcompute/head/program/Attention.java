@@ -48,12 +48,9 @@ public enum Attention {
     @Override
     String source(Manifest.Attention attention) {
       return """
-              packed = torch.view(qkv, [torch.size(x, 0), 3, %d, %d])
-              q = torch.select(packed, 1, 0)
-              k = torch.select(packed, 1, 1)
-              v = torch.select(packed, 1, 2)
+              q, k, v, = torch.unbind(torch.view(qkv, [-1, 3, %d, %d]), 1)
               out, _1, _2, _3, _4, = torch._flash_attention_forward(q, k, v, starts, starts, longest, longest, 0., %s, False, scale=scale)
-              context = torch.view(out, [torch.size(x, 0), hidden])
+              context = torch.view(out, [-1, hidden])
           """
           .formatted(attention.heads(), attention.headSize(), causal(attention));
     }

@@ -17,29 +17,24 @@ final class LayerSource {
     this.attention = attention;
   }
 
-  /** From {@code x [T, h]} to {@code return}. */
+  /** From {@code x [T, h]} to the next layer's, which is {@code x} again. */
   String body() {
-    String hidden = "    hidden = torch.size(x, 1)\n";
-    return hidden
-        + switch (layer.norm().order()) {
-          case PRE ->
-              set("mapped", precision.toMatrices(norm("x", "attention_norm")))
-                  + attend()
-                  + set("attended", linear.add("context", "x", "out"))
-                  + set("mapped0", precision.toMatrices(norm("attended", "mlp_norm")))
-                  + mlp("attended", "output")
-                  + "    return output\n";
-          case POST ->
-              set("mapped", precision.toMatrices("x"))
-                  + attend()
-                  + set("summed", linear.add("context", "x", "out"))
-                  + set("attended", norm("summed", "attention_norm"))
-                  + set("mapped0", precision.toMatrices("attended"))
-                  + mlp("attended", "summed0")
-                  + "    return "
-                  + norm("summed0", "mlp_norm")
-                  + "\n";
-        };
+    return switch (layer.norm().order()) {
+      case PRE ->
+          set("mapped", precision.toMatrices(norm("x", "attention_norm")))
+              + attend()
+              + set("attended", linear.add("context", "x", "out"))
+              + set("mapped0", precision.toMatrices(norm("attended", "mlp_norm")))
+              + mlp("attended", "x");
+      case POST ->
+          set("mapped", precision.toMatrices("x"))
+              + attend()
+              + set("summed", linear.add("context", "x", "out"))
+              + set("attended", norm("summed", "attention_norm"))
+              + set("mapped0", precision.toMatrices("attended"))
+              + mlp("attended", "summed0")
+              + set("x", norm("summed0", "mlp_norm"));
+    };
   }
 
   /** From {@code mapped} to {@code context}. */

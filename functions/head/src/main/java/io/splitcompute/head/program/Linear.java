@@ -28,6 +28,42 @@ public enum Linear {
   },
 
   /**
+   * For GPUs, where calls and memory traffic cost much: bias and activation run in the epilogue of
+   * cuBLASLt's matmul (its GELU is the tanh one), and a sum is written over the residual. Weights
+   * are {@code [in, out]}, {@link #transposed}, which spares a call.
+   */
+  EPILOGUE {
+    @Override
+    String map(String x, String weights) {
+      return "torch.addmm(%s_bias, %s, %1$s_weight)".formatted(weights, x);
+    }
+
+    @Override
+    String add(String x, String residual, String weights) {
+      return "torch.add_(%s, %s)".formatted(residual, map(x, weights));
+    }
+
+    @Override
+    String activate(String x, String weights, Manifest.Activation activation) {
+      return switch (activation) {
+        case GELU_TANH -> fused(x, weights, "True");
+        case GELU_ERF -> "torch.gelu(" + map(x, weights) + ")";
+        case RELU -> fused(x, weights, "False");
+      };
+    }
+
+    private String fused(String x, String weights, String gelu) {
+      return "torch._addmm_activation(%s_bias, %s, %1$s_weight, use_gelu=%s)"
+          .formatted(weights, x, gelu);
+    }
+
+    @Override
+    public boolean transposed() {
+      return true;
+    }
+  },
+
+  /**
    * oneDNN's, for CPUs: weights are laid out once for its kernels, and what follows runs on the
    * tile while it is in the cache. The operators are those that PyTorch's own compiler emits
    * ({@code aten/src/ATen/native/mkldnn/Linear.cpp}).
@@ -62,9 +98,14 @@ public enum Linear {
   /** {@code x W^T + b}. */
   abstract String map(String x, String weights);
 
-  /** {@code residual + x W^T + b}. */
+  /** {@code residual + x W^T + b}; it may be written over the residual. */
   abstract String add(String x, String residual, String weights);
 
   /** {@code activation(x W^T + b)}. */
   abstract String activate(String x, String weights, Manifest.Activation activation);
+
+  /** Whether weights are taken as views {@code [in, out]} of what is stored. */
+  public boolean transposed() {
+    return false;
+  }
 }

@@ -5,6 +5,7 @@ import ai.djl.MalformedModelException;
 import ai.djl.Model;
 import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
+import ai.djl.pytorch.jni.JniUtils;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 
@@ -53,6 +54,9 @@ public final class Program implements AutoCloseable {
    * @throws ai.djl.engine.EngineException if PyTorch fails, out of memory say
    */
   public IValue run(IValue... inputs) {
+    // PyTorch's passes would specialise the program for the shapes of its first runs, and each
+    // batch has its own. The switch is the thread's, and DJL's property does not reach this call.
+    JniUtils.setGraphExecutorOptimize(false);
     return block.forward(inputs);
   }
 

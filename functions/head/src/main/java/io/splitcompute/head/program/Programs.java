@@ -4,6 +4,7 @@ import ai.djl.Device;
 import io.splitcompute.weights.Manifest;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,16 +15,18 @@ import org.jspecify.annotations.Nullable;
  *
  * @param embeddings {@code (tokenIds [T] int, positionIds [T] int, weights)} to {@code [T, h]};
  *     weights as {@link #embeddingsTensors} names them
- * @param layer {@code (x [T, h], runs, starts [B + 1] int32, longest, scale, weights)} to {@code
- *     [T, h]}. {@code runs} are pairs of a count and the length that so many neighbouring sequences
- *     have; {@code starts} and {@code longest} tell the same to {@link Attention#RAGGED}
+ * @param layers {@code (x [T, h], runs, starts [B + 1] int32, longest, scales, first, layers,
+ *     weights)} to {@code [T, h]}, {@code layers} layers from {@code first} on. {@code runs} are
+ *     pairs of a count and the length that so many neighbouring sequences have; {@code starts} and
+ *     {@code longest} tell the same to {@link Attention#RAGGED}. Scales and weights are those of
+ *     all layers one after the other. It may write over {@code x}
  * @param finalNorm {@code (x [T, h], weights)} to {@code [T, h]}; null if the model has none
  * @param rows {@code (x [T, h], rows [R] int64)} to {@code [R, h]}
  * @param means {@code (x [T, h], lengths [B] int64)} to {@code [B, h]}, the mean of each sequence's
  *     rows in f32
  */
 public record Programs(
-    Program embeddings, Program layer, @Nullable Program finalNorm, Program rows, Program means)
+    Program embeddings, Program layers, @Nullable Program finalNorm, Program rows, Program means)
     implements AutoCloseable {
 
   /** A layer's tensors, in the order in which its program takes them. */
@@ -64,17 +67,8 @@ public record Programs(
     return new Programs(
         Program.compile("Embeddings", embeddings(manifest, precision), device),
         Program.compile(
-            "Layer",
-            function(
-                "Layer",
-                List.of(
-                    "x: Tensor",
-                    "runs: List[int]",
-                    "starts: Tensor",
-                    "longest: int",
-                    "scale: float"),
-                LAYER_TENSORS,
-                new LayerSource(manifest.layer(), precision, linear, attention).body()),
+            "Layers",
+            layers(new LayerSource(manifest.layer(), precision, linear, attention)),
             device),
         finalNorm == null
             ? null
@@ -124,6 +118,28 @@ public record Programs(
         body.toString());
   }
 
+  private static String layers(LayerSource layer) {
+    return """
+      def forward(self: __torch__.Layers,
+        x: Tensor,
+        runs: List[int],
+        starts: Tensor,
+        longest: int,
+        scales: List[float],
+        first: int,
+        layers: int,
+        weights: List[Tensor]) -> Tensor:
+        hidden = torch.size(x, 1)
+        for number in range(layers):
+          layer = torch.add(first, number)
+          scale = scales[layer]
+          tensor = torch.mul(layer, %d)
+          %s = torch.slice(weights, tensor, torch.add(tensor, %1$d))
+    %s    return x
+    """
+        .formatted(LAYER_TENSORS.size(), names(LAYER_TENSORS), layer.body().indent(2));
+  }
+
   private static String finalNorm(double epsilon) {
     return function(
         "FinalNorm",
@@ -140,9 +156,13 @@ public record Programs(
     StringBuilder source = new StringBuilder();
     source.append("  def forward(self: __torch__.").append(name).append(",\n");
     parameters.forEach(parameter -> source.append("    ").append(parameter).append(",\n"));
-    source.append("    weights: List[Tensor]) -> Tensor:\n    ");
-    weights.forEach(weight -> source.append(identifier(weight)).append(", "));
-    return source.append("= weights\n").append(body).toString();
+    source.append("    weights: List[Tensor]) -> Tensor:\n    ").append(names(weights));
+    return source.append(" = weights\n").append(body).toString();
+  }
+
+  /** What a list of tensors is unpacked to. */
+  private static String names(List<String> tensors) {
+    return tensors.stream().map(Programs::identifier).collect(Collectors.joining(", ", "", ","));
   }
 
   /** {@code attention.qkv.weight} is {@code qkv_weight}, but for the norms. */
@@ -158,7 +178,7 @@ public record Programs(
   @Override
   public void close() {
     embeddings.close();
-    layer.close();
+    layers.close();
     if (finalNorm != null) {
       finalNorm.close();
     }

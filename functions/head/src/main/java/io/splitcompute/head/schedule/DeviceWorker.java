@@ -130,9 +130,10 @@ final class DeviceWorker implements Runnable {
           if (present.isEmpty()) {
             break;
           }
-          activations.runLayer();
-          layers++;
-          work += present.stream().mapToLong(Batch.Sequence::length).sum();
+          int next = present.stream().mapToInt(Batch.Sequence::cut).min().orElseThrow();
+          int ran = activations.runLayers(next - layers);
+          layers += ran;
+          work += ran * present.stream().mapToLong(Batch.Sequence::length).sum();
           deliver(activations);
           keep(activations, sequence -> sequence.cut() > layers);
         }

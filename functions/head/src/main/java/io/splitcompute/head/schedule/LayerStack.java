@@ -19,11 +19,20 @@ public interface LayerStack {
   interface Activations extends AutoCloseable {
 
     /**
-     * Runs the next layer.
+     * Runs the next layers, as many as the device is given at once.
      *
-     * @throws DeviceMemoryException if it does not fit
+     * @param most at most so many, at least one
+     * @return how many
+     * @throws DeviceMemoryException if they do not fit
      */
-    void runLayer();
+    int runLayers(int most);
+
+    /** Runs exactly so many. */
+    default void run(int layers) {
+      for (int ran = 0; ran < layers; ) {
+        ran += runLayers(layers - ran);
+      }
+    }
 
     /**
      * Reads sequences. Behind the last layer they go through the final LayerNorm, if the model has

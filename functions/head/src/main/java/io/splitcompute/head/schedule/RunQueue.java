@@ -151,18 +151,29 @@ final class RunQueue {
     }
   }
 
-  /** Waits a little for company, if others were there lately. */
+  /**
+   * Waits a little for company, if others were there lately: until the first that waits has waited
+   * so long. Where it did while another batch ran, the device is not held up.
+   */
   private void gather(int maxTokens) throws InterruptedException {
     if (!limits.shared() || !(companyExpected || requests > 1)) {
       return;
     }
-    long deadline = System.nanoTime() + limits.gather().toNanos();
-    long left = limits.gather().toNanos();
+    long deadline = firstArrival() + limits.gather().toNanos();
+    long left = deadline - System.nanoTime();
     while (left > 0 && !closed && waitingTokens() < maxTokens) {
       long millis = left / 1_000_000;
       wait(millis, (int) (left % 1_000_000));
       left = deadline - System.nanoTime();
     }
+  }
+
+  private long firstArrival() {
+    return rings.values().stream()
+        .flatMap(Deque::stream)
+        .mapToLong(run -> run.arrived)
+        .min()
+        .orElseThrow();
   }
 
   synchronized long waitingTokens() {

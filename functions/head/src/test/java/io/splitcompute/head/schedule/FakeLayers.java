@@ -24,14 +24,25 @@ public final class FakeLayers implements LayerStack {
 
   private final int memoryTokens;
   private final IntConsumer beforeLayer;
+  private final int layersAtOnce;
 
   /**
    * @param memoryTokens most tokens that fit
    * @param beforeLayer is told each layer before it runs, on the device's thread
    */
   public FakeLayers(int memoryTokens, IntConsumer beforeLayer) {
+    this(memoryTokens, beforeLayer, 1);
+  }
+
+  private FakeLayers(int memoryTokens, IntConsumer beforeLayer, int layersAtOnce) {
     this.memoryTokens = memoryTokens;
     this.beforeLayer = beforeLayer;
+    this.layersAtOnce = layersAtOnce;
+  }
+
+  /** A device that is given so many layers at once. */
+  static FakeLayers atOnce(int layers) {
+    return new FakeLayers(Integer.MAX_VALUE, layer -> {}, layers);
   }
 
   FakeLayers() {
@@ -46,7 +57,15 @@ public final class FakeLayers implements LayerStack {
       private int layer;
 
       @Override
-      public void runLayer() {
+      public int runLayers(int most) {
+        int ran = Math.min(most, layersAtOnce);
+        for (int i = 0; i < ran; i++) {
+          runLayer();
+        }
+        return ran;
+      }
+
+      private void runLayer() {
         beforeLayer.accept(layer++);
         int tokens = sequences.stream().mapToInt(sequence -> sequence.length).sum();
         if (tokens > memoryTokens) {

@@ -92,6 +92,26 @@ final class SchedulerTest {
   }
 
   @Test
+  void shouldRunNoLayerBeyondACutWhereTheDeviceTakesSeveralAtOnce() throws Exception {
+    FakeLayers layers = FakeLayers.atOnce(8);
+    ScheduledModel model = model(layers);
+    try (Scheduler scheduler = scheduler(LIMITS, 1)) {
+      for (int cut : new int[] {1, 7, 8, 9, 20}) {
+        assertArrayEquals(
+            new float[] {5 + cut},
+            scheduler.submit(model, FakeLayers.tokens(5, 1), cut, null).get().hidden());
+      }
+      List<CompletableFuture<HeadRun>> together =
+          List.of(3, 11, 12).stream()
+              .map(cut -> scheduler.submit(model, FakeLayers.tokens(5, 1), cut, null))
+              .toList();
+      assertArrayEquals(new float[] {8}, together.get(0).get().hidden());
+      assertArrayEquals(new float[] {16}, together.get(1).get().hidden());
+      assertArrayEquals(new float[] {17}, together.get(2).get().hidden());
+    }
+  }
+
+  @Test
   void shouldGiveEveryRequestItsOwnRowsWhateverItSharesABatchWith() throws Exception {
     Random random = new Random(7);
     ScheduledModel model = model(new FakeLayers());
