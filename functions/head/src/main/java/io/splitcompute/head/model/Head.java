@@ -119,6 +119,12 @@ public final class Head implements AutoCloseable {
     Tags model = Tags.of("model", scheduled.name());
     registry.gauge("splitcompute.weights.bytes", model.and("kind", "mapped"), bytes.mapped());
     registry.gauge("splitcompute.weights.bytes", model.and("kind", "allocated"), bytes.allocated());
+    // Weights, and activations while a batch runs: a number that grows is a leak.
+    registry.gauge(
+        "splitcompute.device.arrays",
+        model,
+        replicas,
+        all -> all.stream().mapToInt(Replica::arrays).sum());
     phases.forEach(
         (phase, seconds) ->
             registry.gauge("splitcompute.start.seconds", model.and("phase", phase), seconds));

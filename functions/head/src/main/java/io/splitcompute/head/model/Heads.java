@@ -29,7 +29,8 @@ import org.slf4j.LoggerFactory;
 /**
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
  * are published. They load in the background from the start on; until each was tried, and one of
- * them is there, the container is not ready. One that cannot be loaded is tried again, for ever.
+ * them is there, the container is not ready. One that cannot be loaded is tried again, for ever,
+ * and where no names are given one that is published later is found.
  */
 @Context
 public final class Heads {
@@ -51,6 +52,7 @@ public final class Heads {
             return thread;
           });
   private final Duration patience;
+  private final Duration lookAgain;
   private final CountDownLatch loaded = new CountDownLatch(1);
   private volatile Optional<String> failure = Optional.empty();
 
@@ -63,7 +65,8 @@ public final class Heads {
       Scheduler scheduler,
       MeterRegistry registry,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> names,
-      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience) {
+      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience,
+      @Property(name = "splitcompute.look-again", defaultValue = "1m") Duration lookAgain) {
     this.store = store;
     this.devices = devices;
     this.scheduler = scheduler;
@@ -71,6 +74,7 @@ public final class Heads {
     // An absent list comes as one blank name.
     this.names = names.stream().filter(name -> !name.isBlank()).toList();
     this.patience = patience;
+    this.lookAgain = lookAgain;
     loader.execute(this::loadAll);
   }
 
@@ -133,13 +137,18 @@ public final class Heads {
       if (missing.filter(Set::isEmpty).isPresent()) {
         failure = Optional.empty();
         loaded.countDown();
-        return;
+        if (!names.isEmpty()) {
+          return;
+        }
+        pause = Duration.ofSeconds(1);
+        sleep(lookAgain);
+      } else {
+        sleep(pause);
+        pause =
+            pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
+                ? pause.multipliedBy(2)
+                : LONGEST_PAUSE;
       }
-      sleep(pause);
-      pause =
-          pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
-              ? pause.multipliedBy(2)
-              : LONGEST_PAUSE;
     }
   }
 

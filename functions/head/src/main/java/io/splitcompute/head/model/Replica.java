@@ -58,6 +58,11 @@ final class Replica implements LayerStack, AutoCloseable {
     }
   }
 
+  /** Arrays that are held on the device. */
+  int arrays() {
+    return manager.getManagedArrays().size();
+  }
+
   /** Bytes that the weights take. */
   WeightBytes weightBytes() {
     return weights.bytes();
