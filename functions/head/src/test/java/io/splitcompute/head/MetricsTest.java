@@ -4,11 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.splitcompute.head.metrics.MetricsServer;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -33,13 +35,7 @@ final class MetricsTest {
       System.gc();
       int port = head.context().getBean(MetricsServer.class).port();
 
-      String metrics =
-          HttpClient.newHttpClient()
-              .send(
-                  HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/metrics"))
-                      .build(),
-                  HttpResponse.BodyHandlers.ofString())
-              .body();
+      String metrics = get(port, "/metrics").body();
 
       assertTrue(metrics.contains("splitcompute_layers_total{model=\"gpt2-plain\"} 5.0"), metrics);
       assertTrue(
@@ -58,6 +54,7 @@ final class MetricsTest {
               "splitcompute_request_cut_count",
               "splitcompute_batch_tokens_count",
               "splitcompute_device_busy_seconds_sum",
+              "splitcompute_device_arrays",
               "splitcompute_weights_bytes",
               "splitcompute_start_seconds",
               "splitcompute_boot_seconds",
@@ -68,6 +65,31 @@ final class MetricsTest {
       }
       assertEquals(404, head.send("GET", "/metrics").statusCode());
     }
+  }
+
+  /** The API's own port says whether, this one says what and why. */
+  @Test
+  void shouldTellOfItsHealthInDetailOnThatPortAlone() throws Exception {
+    try (RunningHead head =
+        RunningHead.start(Map.of("splitcompute.metrics-port", 0), "gpt2-plain")) {
+      HttpResponse<String> details =
+          get(head.context().getBean(MetricsServer.class).port(), "/health");
+
+      assertEquals(200, details.statusCode());
+      JsonNode health = RunningHead.JSON.readTree(details.body());
+      assertEquals("UP", health.path("status").asText());
+      assertTrue(health.path("models").path("gpt2-plain").asText().matches("[0-9a-f]{64}"));
+      assertEquals(
+          "{\"status\":\"UP\"}",
+          new String(head.send("GET", "/health").body(), StandardCharsets.UTF_8));
+    }
+  }
+
+  private static HttpResponse<String> get(int port, String path) throws Exception {
+    return HttpClient.newHttpClient()
+        .send(
+            HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + path)).build(),
+            HttpResponse.BodyHandlers.ofString());
   }
 
   @Test

@@ -1,5 +1,6 @@
 package io.splitcompute.head.metrics;
 
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -13,15 +14,19 @@ import io.micronaut.context.annotation.Context;
 import io.micronaut.context.annotation.Factory;
 import io.micronaut.context.annotation.Property;
 import io.micronaut.context.annotation.Requires;
+import io.splitcompute.head.model.Heads;
 import jakarta.annotation.PreDestroy;
 import jakarta.inject.Singleton;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /**
- * Serves {@code GET /metrics} on {@code splitcompute.metrics-port}: another port than the API's, so
- * that what faces the world need not filter it.
+ * Serves {@code GET /metrics}, and {@code GET /health} with details, on {@code
+ * splitcompute.metrics-port}: another port than the API's, so that what faces the world need not
+ * filter it.
  */
 @Context
 @Requires(property = MetricsServer.PORT)
@@ -29,16 +34,33 @@ public final class MetricsServer {
 
   static final String PORT = "splitcompute.metrics-port";
 
+  private static final JsonMapper JSON = new JsonMapper();
+
   private final HttpServer server;
   private final JvmGcMetrics garbage = new JvmGcMetrics();
 
-  MetricsServer(PrometheusMeterRegistry registry, @Property(name = PORT) int port)
+  MetricsServer(PrometheusMeterRegistry registry, Heads heads, @Property(name = PORT) int port)
       throws IOException {
     garbage.bindTo(registry);
     new JvmMemoryMetrics().bindTo(registry);
     new ProcessorMetrics().bindTo(registry);
     server = HttpServer.create(new InetSocketAddress(port), 0);
-    server.createContext("/metrics", exchange -> answer(exchange, registry));
+    server.createContext(
+        "/metrics",
+        exchange ->
+            answer(
+                exchange,
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                registry.scrape().getBytes(StandardCharsets.UTF_8)));
+    server.createContext(
+        "/health",
+        exchange ->
+            answer(
+                exchange,
+                heads.ready() ? 200 : 503,
+                "application/json",
+                JSON.writeValueAsBytes(health(heads))));
     server.start();
   }
 
@@ -47,11 +69,20 @@ public final class MetricsServer {
     return server.getAddress().getPort();
   }
 
-  private static void answer(HttpExchange exchange, PrometheusMeterRegistry registry)
+  /** Which models are there, and why one is not. */
+  private static Map<String, Object> health(Heads heads) {
+    Map<String, Object> health = new LinkedHashMap<>();
+    health.put("status", heads.ready() ? "UP" : "DOWN");
+    health.put("complete", heads.complete());
+    health.put("models", heads.revisions());
+    heads.failure().ifPresent(failure -> health.put("failure", failure));
+    return health;
+  }
+
+  private static void answer(HttpExchange exchange, int status, String type, byte[] body)
       throws IOException {
-    byte[] body = registry.scrape().getBytes(StandardCharsets.UTF_8);
-    exchange.getResponseHeaders().set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-    exchange.sendResponseHeaders(200, body.length);
+    exchange.getResponseHeaders().set("Content-Type", type);
+    exchange.sendResponseHeaders(status, body.length);
     exchange.getResponseBody().write(body);
     exchange.close();
   }

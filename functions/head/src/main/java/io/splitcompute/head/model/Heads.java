@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
@@ -97,6 +98,13 @@ public final class Heads {
   /** Why the last attempt to load a model failed, as long as it has not been made good. */
   public Optional<String> failure() {
     return failure;
+  }
+
+  /** The models that are loaded, each with its revision. */
+  public Map<String, String> revisions() {
+    Map<String, String> revisions = new TreeMap<>();
+    heads.forEach((model, head) -> revisions.put(model.value(), head.revision()));
+    return revisions;
   }
 
   /**
