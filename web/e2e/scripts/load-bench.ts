@@ -8,7 +8,7 @@ import type { SplitCompute } from 'splitcompute'
 import { launchBrowser, launchProfile } from '../tests/browser.ts'
 import { FaultProxy } from '../tests/fault-proxy.ts'
 import { LocalCloud } from '../tests/local-cloud.ts'
-import { count, layerTensors, writeXlLayer } from './xl-layer.ts'
+import { count, layerTensors, ONE_LAYER, writeGpt2Xl } from './gpt2-xl.ts'
 
 // Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
 // bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
@@ -29,7 +29,7 @@ const median = (values: readonly number[]) =>
 
 /** A page of another origin that has the SDK, and the tensors of a layer as base64 in JSON. */
 function servePage(sdk: string) {
-  const tensors = layerTensors().map(([, shape]) => {
+  const tensors = layerTensors(0).map(([, shape]) => {
     const values = Float32Array.from({ length: count(shape) }, Math.random)
     return JSON.stringify({ shape, data: Buffer.from(values.buffer).toString('base64') })
   })
@@ -253,7 +253,7 @@ function printBounds(bounds: readonly Bound[]): boolean {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
-await writeXlLayer(join(folder, MODEL))
+writeGpt2Xl(join(folder, MODEL), ONE_LAYER)
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
 const { server, tensors } = servePage(cloud.url)
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
