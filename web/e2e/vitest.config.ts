@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     // One browser at a time: each computes on the CPU what a GPU would.
     fileParallelism: false,
+    // Of the storm, in which pages wait most of the time.
+    maxConcurrency: 2,
     testTimeout: 120_000,
     hookTimeout: 180_000,
   },

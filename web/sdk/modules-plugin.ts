@@ -6,12 +6,10 @@ import { wgsl } from './wgsl-plugin.ts'
 
 const WORKER = 'virtual:worker'
 const TOKENIZER = 'virtual:tokenizer'
-const HASH_WORKER = 'virtual:hash-worker'
 
 const path = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const workerEntry = path('src/device/worker.ts')
 const tokenizerEntry = path('src/tokenizer/tokenizer.ts')
-const hashWorkerEntry = path('src/shards/hash-worker.ts')
 
 /** Stands for `import.meta.url` until the bundle is written: Vite would look for files that are written beside it. */
 const HERE = '__SPLITCOMPUTE_MODULE_URL__'
@@ -67,11 +65,8 @@ export function sourceModules(): Plugin {
   return {
     name: 'splitcompute-modules',
     enforce: 'pre',
-    resolveId: (id) => ([WORKER, TOKENIZER, HASH_WORKER].includes(id) ? `\0${id}` : null),
+    resolveId: (id) => (id === WORKER || id === TOKENIZER ? `\0${id}` : null),
     load(id) {
-      if (id === `\0${HASH_WORKER}`) {
-        return `export const source = ''`
-      }
       if (id === `\0${TOKENIZER}`) {
         return `export const importTokenizer = () => import(${JSON.stringify(tokenizerEntry)})`
       }
@@ -83,24 +78,12 @@ export function sourceModules(): Plugin {
   }
 }
 
-/** The script of the worker that hashes, within the one that has the GPU. */
-function hashWorker(): Plugin {
-  return {
-    name: 'splitcompute-hash-worker',
-    resolveId: (id) => (id === HASH_WORKER ? `\0${id}` : null),
-    load: async (id) =>
-      id === `\0${HASH_WORKER}`
-        ? `export const source = ${JSON.stringify(await bundle(hashWorkerEntry))}`
-        : null,
-  }
-}
-
 /** One entry with all that it imports as one minified ES module. */
 async function bundle(entry: string): Promise<string> {
   const result = await build({
     configFile: false,
     logLevel: 'warn',
-    plugins: [wgsl(), hashWorker()],
+    plugins: [wgsl()],
     build: {
       target: 'es2022',
       write: false,

@@ -39,7 +39,10 @@ unpack() { # jar, folder within
 }
 for jar in "$root"/jars/pytorch-native-cpu-*.jar; do
   if [ -e "$jar" ]; then
-    unpack "$jar" pytorch/cpu/linux-"$arch"
+    # With CUDA PyTorch is the image's own: one build of the jars serves both images.
+    if [ "$flavor" = cpu ]; then
+      unpack "$jar" pytorch/cpu/linux-"$arch"
+    fi
     rm "$jar"
   fi
 done

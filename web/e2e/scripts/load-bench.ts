@@ -12,7 +12,8 @@ import { count, layerTensors, writeXlLayer } from './xl-layer.ts'
 
 // Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
 // bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
-// a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json.
+// a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json, prints what was asked beside what was measured,
+// and fails where a bound is missed.
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5)
 const FIRST_ANSWERS = Number(process.env.FIRST_ANSWERS ?? 20)
@@ -227,6 +228,30 @@ async function measureLayer(
   return Object.fromEntries(Object.entries(figures).map(([name, values]) => [name, median(values)]))
 }
 
+/** What a figure is to be, and what it is. */
+interface Bound {
+  readonly what: string
+  readonly asked: string
+  readonly measured: string
+  readonly met: boolean
+}
+
+function atMost(what: string, measured: number, most: number): Bound {
+  return { what, asked: `at most ${most}x`, measured: `${measured}x`, met: measured <= most }
+}
+
+function atLeast(what: string, measured: number, least: number): Bound {
+  return { what, asked: `at least ${least}x`, measured: `${measured}x`, met: measured >= least }
+}
+
+/** @returns whether all of them are met */
+function printBounds(bounds: readonly Bound[]): boolean {
+  for (const { what, asked, measured, met } of bounds) {
+    console.log(`${met ? 'met   ' : 'MISSED'}  ${what}: ${measured}, asked ${asked}`)
+  }
+  return bounds.every(({ met }) => met)
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
 await writeXlLayer(join(folder, MODEL))
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
@@ -254,22 +279,39 @@ try {
     }
   }
   const ratio = (a = Number.NaN, b = Number.NaN) => Number((a / b).toFixed(2))
+  const first = { split: median(split), cloudAlone: median(alone) }
   const result = {
     machine: `${cpus().length} x ${cpus()[0]?.model}`,
-    milliseconds: { loopback, throttled, firstAnswer: { split: median(split), cloudAlone: median(alone) } },
+    milliseconds: { loopback, throttled, firstAnswer: first },
     ratios: {
       coldToDrainedOnLoopback: ratio(loopback.cold, loopback.drained),
       coldToDrainedAt200MbitPerSecond: ratio(throttled.cold, throttled.drained),
       warmToReadAndUpload: ratio(loopback.warm, loopback.read),
       base64ToCold: ratio(loopback.base64, loopback.cold),
       base64ToWarm: ratio(loopback.base64, loopback.warm),
-      firstAnswerToCloudAlone: ratio(median(split), median(alone)),
+      firstAnswerToCloudAlone: ratio(first.split, first.cloudAlone),
     },
   }
   const target = new URL('../../../docs/proofs/', import.meta.url)
   mkdirSync(target, { recursive: true })
   writeFileSync(new URL('loading.json', target), `${JSON.stringify(result, null, 2)}\n`)
   console.log(JSON.stringify(result, null, 2))
+  const { ratios } = result
+  const firstMost = Math.max(1.05 * first.cloudAlone, first.cloudAlone + 20)
+  const met = printBounds([
+    atMost('cold load to draining, at 200 Mbit/s', ratios.coldToDrainedAt200MbitPerSecond, 1.1),
+    atMost('cold load to draining, from loopback', ratios.coldToDrainedOnLoopback, 2.2),
+    atMost('warm load to reading and uploading alone', ratios.warmToReadAndUpload, 1.3),
+    atLeast('base64 in JSON to a cold load', ratios.base64ToCold, 12),
+    atLeast('base64 in JSON to a warm load', ratios.base64ToWarm, 60),
+    {
+      what: 'first answer',
+      asked: `at most ${firstMost.toFixed(1)} ms: 1.05x of the cloud alone or 20 ms more`,
+      measured: `${first.split.toFixed(1)} ms`,
+      met: first.split <= firstMost,
+    },
+  ])
+  process.exitCode = met ? 0 : 1
 } finally {
   await context.close()
   await browser.close()

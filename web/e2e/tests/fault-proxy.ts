@@ -36,7 +36,7 @@ const WORKER_HOOKS = `
   self.handles = new Set()
   const channel = new BroadcastChannel('held')
   channel.onmessage = ({ data }) => {
-    if (data === 'ask') {
+    if (data === 'ask' && self.name === 'splitcompute') {
       channel.postMessage({ buffers: self.buffers.size, handles: self.handles.size })
     }
   }

@@ -4,7 +4,9 @@ import { expect } from 'vitest'
 import type { Fault, FaultProxy } from './fault-proxy.ts'
 import {
   burst,
+  clearKept,
   hide,
+  listKept,
   progress,
   removeFiles,
   waitForAnswers,
@@ -237,6 +239,9 @@ export const faults: readonly FaultCase[] = [
     during: async ({ page }) => {
       await waitForCut(page, 0)
       expect((await progress(page)).warning).toContain('the disk is full')
+      expect((await listKept(page)).map(({ where }) => where)).toContain('memory')
+      await clearKept(page)
+      expect(await listKept(page)).toEqual([])
     },
     after: liftQuota,
   },

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import type { ConnectOptions, EmbedOptions, SplitCompute } from 'splitcompute'
+import type { ConnectOptions, EmbedOptions, KeptShard, SplitCompute } from 'splitcompute'
 
 /** How one embed ended. */
 export interface Outcome {
@@ -22,6 +22,7 @@ export interface HarnessPage {
   readonly SplitCompute: typeof SplitCompute
   split: SplitCompute
   splits?: SplitCompute[]
+  /** Those that have a GPU, or had one. */
   workers: Worker[]
   outcomes: Outcome[]
   asked: number
@@ -29,7 +30,7 @@ export interface HarnessPage {
   timer: ReturnType<typeof setInterval>
 }
 
-/** Opens the proxy's page, which keeps its workers where a test can end them. */
+/** Opens the proxy's page, which keeps the workers that have a GPU where a test can end them. */
 export async function open(page: Page, url: string): Promise<void> {
   await page.goto(url)
   await page.waitForFunction(() => 'SplitCompute' in globalThis)
@@ -40,7 +41,9 @@ export async function open(page: Page, url: string): Promise<void> {
     globalThis.Worker = class extends Original {
       constructor(...args: ConstructorParameters<typeof Worker>) {
         super(...args)
-        harness.workers.push(this)
+        if (args[1]?.name === 'splitcompute') {
+          harness.workers.push(this)
+        }
       }
     }
   })
@@ -99,6 +102,23 @@ export async function removeFiles(page: Page): Promise<number> {
     }
     const removed = await Promise.allSettled(names.map((name) => folder.removeEntry(name)))
     return removed.filter(({ status }) => status === 'fulfilled').length
+  })
+}
+
+/** The shards that are kept as whole ones and whose bytes are not those that their names promise. */
+export async function damagedFiles(page: Page): Promise<string[]> {
+  return await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('splitcompute')
+    const damaged: string[] = []
+    for (const { sha256 } of await (globalThis as unknown as HarnessPage).split.storage.list()) {
+      const handle = await folder.getFileHandle(`${sha256}.safetensors`)
+      const digest = await crypto.subtle.digest('SHA-256', await (await handle.getFile()).arrayBuffer())
+      const found = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
+      if (found !== sha256) {
+        damaged.push(sha256)
+      }
+    }
+    return damaged
   })
 }
 
@@ -286,6 +306,16 @@ export async function sources(page: Page): Promise<Record<string, string>> {
       (globalThis as unknown as HarnessPage).split.progress.units.map(({ name, from }) => [name, from ?? '']),
     ),
   )
+}
+
+/** What the client lists as kept. */
+export async function listKept(page: Page): Promise<KeptShard[]> {
+  return await page.evaluate(() => (globalThis as unknown as HarnessPage).split.storage.list())
+}
+
+/** Has the client forget what is kept. */
+export async function clearKept(page: Page): Promise<void> {
+  await page.evaluate(() => (globalThis as unknown as HarnessPage).split.storage.clear())
 }
 
 /** Closes every instance of the page. */

@@ -2,10 +2,23 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchBrowser } from './browser.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import { clearStorage, close, connect, embed, open, progress, sources, waitForCut } from './harness.ts'
+import {
+  clearKept,
+  clearStorage,
+  close,
+  connect,
+  cosine,
+  damagedFiles,
+  embed,
+  listKept,
+  open,
+  progress,
+  sources,
+  waitForCut,
+} from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN } from './oracle.ts'
-import { held } from './workers.ts'
+import { hashWorker, held } from './workers.ts'
 
 const PART_BYTES = 4 * 1024 * 1024
 /** The worker that the one file brings. */
@@ -40,6 +53,9 @@ describe('the SDK in a page', () => {
     await cloud?.stop()
   })
 
+  /** The one that hashes ends with the last download. */
+  const expectWorkers = (urls: unknown[]) =>
+    expect.poll(() => page.workers().map((worker) => worker.url()), { timeout: 10_000 }).toEqual(urls)
   const shards = () => proxy.seen.filter(({ kind }) => kind === 'shard')
 
   describe('keeps shards', () => {
@@ -128,18 +144,17 @@ describe('the SDK in a page', () => {
     it('shouldListAndClearWhatIsKept', async () => {
       await connect(page)
       await waitForCut(page, 0)
-      const units = () =>
-        page.evaluate(async () => {
-          const { split } = globalThis as unknown as {
-            split: { storage: { list(): Promise<{ unit: string }[]> } }
-          }
-          return (await split.storage.list()).map(({ unit }) => unit).sort()
-        })
-      expect(await units()).toEqual(['embeddings', 'final', 'layer.0', 'layer.1', 'layer.2'])
-      await page.evaluate(() =>
-        (globalThis as unknown as { split: { storage: { clear(): Promise<void> } } }).split.storage.clear(),
-      )
-      expect(await units()).toEqual([])
+      const kept = await listKept(page)
+      expect(kept.map(({ unit }) => unit).sort()).toEqual([
+        'embeddings',
+        'final',
+        'layer.0',
+        'layer.1',
+        'layer.2',
+      ])
+      expect(new Set(kept.map(({ where }) => where))).toEqual(new Set(['disk']))
+      await clearKept(page)
+      expect(await listKept(page)).toEqual([])
       await close(page)
       await connect(page)
       await waitForCut(page, 0)
@@ -166,7 +181,7 @@ describe('the SDK in a page', () => {
       }
       expect(await held(page)).toEqual(before)
       await close(page)
-      await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0)
+      await expectWorkers([])
       // A file that was still open could not be removed.
       await clearStorage(page)
       const left = await page.evaluate(async () => {
@@ -180,20 +195,52 @@ describe('the SDK in a page', () => {
     })
   })
 
+  describe('hashes in a worker of its own', () => {
+    it.each([
+      { what: 'ends', fault: () => self.close() },
+      {
+        what: 'falls silent',
+        fault: () => {
+          MessagePort.prototype.postMessage = () => undefined
+        },
+      },
+    ])('shouldLoadEveryShardOnceThoughThatOne: $what', async ({ fault }) => {
+      proxy.bytesPerSecond = 1_000_000
+      await connect(page, { model: 'bookworm', dtype: 'f16' })
+      const worker = await hashWorker(page)
+      await worker.evaluate(fault)
+      await waitForCut(page, 0)
+      const { embedding } = await embed(page, 'Rain fell.', { cut: 0 })
+      const expected = await embed(page, 'Rain fell.', { cut: 8 })
+      expect(cosine(embedding, expected.embedding)).toBeGreaterThan(0.9999)
+      const paths = shards().map(({ path }) => path)
+      expect(new Set(paths).size).toBe(paths.length)
+      expect(await damagedFiles(page)).toEqual([])
+    })
+
+    it('shouldEndWithAPageThatIsClosedWhileItLoads', async () => {
+      proxy.plan('shard', { hold: 1_000 }, { times: 100 })
+      for (let i = 0; i < 5; i++) {
+        await connect(page)
+        await hashWorker(page)
+        await close(page)
+      }
+      await expectWorkers([])
+    })
+  })
+
   describe('runs', () => {
     it('shouldRunInAWorkerThatTheOneFileBrings', async () => {
       await connect(page, inlined)
       await waitForCut(page, 0)
-      expect(page.workers().map((worker) => worker.url())).toEqual([expect.stringMatching(/^blob:/)])
+      await expectWorkers([expect.stringMatching(/^blob:/)])
     })
 
     it('shouldRunByWorkerUrlWhereThePageForbidsBlobs', async () => {
       await open(page, `${proxy.url}/?policy=${encodeURIComponent("worker-src 'self'")}`)
       await connect(page, { workerUrl: '/sdk/splitcompute-worker.js' })
       await waitForCut(page, 0)
-      expect(page.workers().map((worker) => worker.url())).toEqual([
-        `${proxy.url}/sdk/splitcompute-worker.js`,
-      ])
+      await expectWorkers([`${proxy.url}/sdk/splitcompute-worker.js`])
     })
 
     it('shouldRunOnTheMainThreadWhereThePageForbidsWorkers', async () => {

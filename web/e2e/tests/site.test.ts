@@ -78,6 +78,24 @@ describe('the page', () => {
     }
   })
 
+  it('shouldSayAtOnceThatTheCloudIsAwayAndGoOnWhenItIsBack', async () => {
+    let away = true
+    await context.route(/\/v1\//, (route) => (away ? route.abort() : route.continue()))
+    // A device that had all layers would answer alone.
+    await context.route(SHARDS, (route) => route.abort())
+    const stillTrying = /^The cloud cannot be reached\. Still trying …$/
+    await page.goto(cloud.url)
+    await waitForText(page, '#progress-text', stillTrying)
+    away = false
+    await page.waitForSelector('#embed:enabled')
+    away = true
+    await page.click('#embed')
+    await waitForText(page, '#status', stillTrying)
+    away = false
+    await page.waitForSelector('#result:not([hidden])', { timeout: 90_000 })
+    expect(await page.textContent('#status')).toBe('')
+  })
+
   it('shouldRenewAPresignedUrlThatExpired', async () => {
     const statuses: number[] = []
     let first = true
@@ -151,7 +169,7 @@ describe('the page of a cloud with two models', () => {
     await waitForText(page, '#progress-text', /All weights are here/)
     expect(await page.textContent('#model-name')).toBe('bookworm')
     expect(await page.locator('#layers li').count()).toBe(LAYERS)
-    // While it downloads, a worker has another that hashes.
+    // While shards are downloaded, another one hashes.
     await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(1)
   })
 })

@@ -1,12 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { BrowserContext, Page } from 'playwright-core'
+import { cpus } from 'node:os'
+import type { Page } from 'playwright-core'
 import type { ConnectOptions } from 'splitcompute'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { launchProfile } from './browser.ts'
-import { FaultProxy } from './fault-proxy.ts'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { BYTES_PER_SECOND, type FaultCase, faults, waitWhileShardsLoad } from './faults.ts'
 import {
   type ConnectChoices,
@@ -20,13 +16,16 @@ import {
   stopEmbedding,
   waitForCut,
 } from './harness.ts'
+import { Lane } from './lane.ts'
 import { LocalCloud } from './local-cloud.ts'
 import { GPT2_PLAIN, oracle } from './oracle.ts'
 import { PROVE, writeProof } from './proof.ts'
-import { type Held, hashWorkers, held } from './workers.ts'
+import { type Held, held } from './workers.ts'
 
 /** Rounds after which a page is opened anew. */
 const ROUNDS_A_PAGE = 10
+/** For what is still being freed. */
+const GRACE = { timeout: 10_000 }
 const COSINE = 0.999
 const TIMEOUT_MS = PROVE ? 900_000 : 120_000
 
@@ -37,6 +36,13 @@ interface Workload {
   readonly options: Partial<ConnectOptions>
   readonly units: number
   readonly runs: number
+}
+
+/** Several clients of one origin. */
+interface Shared {
+  readonly name: string
+  readonly tabs: number
+  readonly warm: boolean
 }
 
 /** What became of every embed under one fault. */
@@ -82,7 +88,7 @@ const WITH_TEXTS: readonly string[] = [
   'network offline for 1.5 s',
 ]
 
-describe('a storm', () => {
+describe.concurrent('a storm', () => {
   const tokens: Workload = {
     ...oracle(),
     options: { model: 'gpt2-plain', dtype: 'f32' },
@@ -100,17 +106,13 @@ describe('a storm', () => {
   /** What a worker holds at rest, by what its client was asked for. */
   const calm = new Map<string, Held>()
   let cloud: LocalCloud
-  let proxy: FaultProxy
-  let context: BrowserContext
-  let profile: string
+  const lanes: Lane[] = []
+  const idle: Lane[] = []
   let started: number
 
   beforeAll(async () => {
     started = Date.now()
     cloud = await LocalCloud.start({}, ['bookworm', GPT2_PLAIN])
-    proxy = await FaultProxy.start(cloud.url)
-    profile = mkdtempSync(join(tmpdir(), 'splitcompute-'))
-    context = await launchProfile(profile)
     const response = await fetch(new URL('/v1/embed', cloud.url), {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -120,14 +122,27 @@ describe('a storm', () => {
   })
 
   afterAll(async () => {
-    await context?.close()
-    await proxy?.stop()
+    await Promise.all(lanes.map((lane) => lane.close()))
     await cloud?.stop()
-    rmSync(profile, { recursive: true, force: true })
     const circumstances = circumstancesSince(started)
     writeProof('storm.json', { ...circumstances, rows })
     writeProof('storm.md', table(circumstances, rows))
   })
+
+  async function inLane(work: (lane: Lane) => Promise<void>): Promise<void> {
+    const lane = idle.pop() ?? (await newLane())
+    try {
+      await work(lane)
+    } finally {
+      idle.push(lane)
+    }
+  }
+
+  async function newLane(): Promise<Lane> {
+    const lane = await Lane.open(cloud.url)
+    lanes.push(lane)
+    return lane
+  }
 
   function newRow(fault: string, { options }: Workload): Row {
     const model = options.model ?? ''
@@ -143,6 +158,7 @@ describe('a storm', () => {
    * @param rounds plays at most `most` of them; tells how many it has played
    */
   async function inPages(
+    { context, proxy }: Lane,
     { tabs, runs, fill }: { tabs: number; runs: number; fill?: ConnectChoices | undefined },
     rounds: (pages: readonly Page[], most: number) => Promise<number>,
   ): Promise<void> {
@@ -174,14 +190,17 @@ describe('a storm', () => {
   async function closeAll(pages: readonly Page[]): Promise<void> {
     for (const page of pages) {
       await close(page)
-      await expect.poll(() => hashWorkers(page), { timeout: 10_000 }).toBe(0)
+      await vi.waitFor(() => expect(page.workers()).toHaveLength(0), GRACE)
     }
-    const [page] = pages as [Page]
-    await expectHeld(page, [])
   }
 
   /** What a worker holds that has lived through nothing but embeds. */
-  async function heldInCalm(options: ConnectChoices, { inputs }: Workload, cut: number): Promise<Held> {
+  async function heldInCalm(
+    { context, proxy }: Lane,
+    options: ConnectChoices,
+    { inputs }: Workload,
+    cut: number,
+  ): Promise<Held> {
     const key = JSON.stringify(options)
     const known = calm.get(key)
     if (known !== undefined) {
@@ -206,17 +225,17 @@ describe('a storm', () => {
     }
   }
 
-  /** Waits for what is still being freed. */
   async function expectHeld(page: Page, workers: readonly Held[]): Promise<void> {
-    await expect.poll(() => held(page), { timeout: 10_000 }).toEqual(workers)
+    await vi.waitFor(async () => expect(await held(page)).toEqual(workers), GRACE)
   }
 
-  async function brave(fault: FaultCase, workload: Workload): Promise<void> {
+  async function brave(lane: Lane, fault: FaultCase, workload: Workload): Promise<void> {
     const row = newRow(fault.name, workload)
     const options = { ...workload.options, ...fault.options }
-    const expected = await heldInCalm(options, workload, fault.cut ?? 0)
+    const expected = await heldInCalm(lane, options, workload, fault.cut ?? 0)
     const fill = fault.warm ? options : undefined
-    await inPages({ tabs: 1, runs: workload.runs, fill }, async ([page], most) => {
+    await inPages(lane, { tabs: 1, runs: workload.runs, fill }, async ([page], most) => {
+      const { context, proxy } = lane
       const place = { page: page as Page, context, proxy, units: workload.units }
       if (!fault.warm) {
         await clearStorage(place.page)
@@ -241,20 +260,23 @@ describe('a storm', () => {
     expectNoneLost(row)
   }
 
-  it.each(faults)('shouldLoseNoAnswerWhen: $name', { timeout: TIMEOUT_MS }, (fault) => brave(fault, tokens))
+  it.each(faults)('shouldLoseNoAnswerWhen: $name', { timeout: TIMEOUT_MS }, (fault) =>
+    inLane((lane) => brave(lane, fault, tokens)),
+  )
 
   it.each(faults.filter(({ name }) => WITH_TEXTS.includes(name)))(
     'shouldLoseNoAnswerToATextWhen: $name',
     { timeout: TIMEOUT_MS },
-    (fault) => brave(fault, texts),
+    (fault) => inLane((lane) => brave(lane, fault, texts)),
   )
 
-  it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: TIMEOUT_MS }, async () => {
+  async function reload(lane: Lane): Promise<void> {
     const row = newRow('tab reloaded while shards load', tokens)
-    const expected = await heldInCalm(tokens.options, tokens, 0)
-    await inPages({ tabs: 1, runs: tokens.runs }, async (pages) => {
+    const expected = await heldInCalm(lane, tokens.options, tokens, 0)
+    await inPages(lane, { tabs: 1, runs: tokens.runs }, async (pages) => {
       const [page] = pages as [Page]
       await clearStorage(page)
+      const { proxy } = lane
       proxy.bytesPerSecond = BYTES_PER_SECOND
       await connect(page, tokens.options)
       await startEmbedding(page, tokens.inputs)
@@ -271,37 +293,47 @@ describe('a storm', () => {
       return 1
     })
     expectNoneLost(row)
-  })
+  }
+
+  it('shouldLoseNoAnswerWhen: tab reloaded while shards load', { timeout: TIMEOUT_MS }, () => inLane(reload))
+
+  async function share(lane: Lane, { name, tabs, warm }: Shared): Promise<void> {
+    const row = newRow(name, tokens)
+    const expected = await heldInCalm(lane, tokens.options, tokens, 0)
+    await inPages(
+      lane,
+      { tabs, runs: tokens.runs, fill: warm ? tokens.options : undefined },
+      async (pages) => {
+        const [page, other = page] = pages as [Page, Page?]
+        if (!warm) {
+          await clearStorage(page)
+        }
+        await Promise.all([connect(page, tokens.options), connect(other, tokens.options)])
+        for (const each of pages) {
+          await startEmbedding(each, tokens.inputs)
+        }
+        for (const each of pages) {
+          await waitForCut(each, 0)
+        }
+        for (const each of pages) {
+          judge(row, await stopEmbedding(each), tokens)
+        }
+        await expectHeld(page, [expected, expected])
+        row.runs++
+        return 1
+      },
+    )
+    expectNoneLost(row)
+  }
 
   it.each([
     { name: 'two tabs, cold', tabs: 2, warm: false },
     { name: 'two tabs, warm', tabs: 2, warm: true },
     { name: 'two instances in one page, cold', tabs: 1, warm: false },
     { name: 'two instances in one page, warm', tabs: 1, warm: true },
-  ])('shouldLoseNoAnswerWith: $name', { timeout: TIMEOUT_MS }, async ({ name, tabs, warm }) => {
-    const row = newRow(name, tokens)
-    const expected = await heldInCalm(tokens.options, tokens, 0)
-    await inPages({ tabs, runs: tokens.runs, fill: warm ? tokens.options : undefined }, async (pages) => {
-      const [page, other = page] = pages as [Page, Page?]
-      if (!warm) {
-        await clearStorage(page)
-      }
-      await Promise.all([connect(page, tokens.options), connect(other, tokens.options)])
-      for (const each of pages) {
-        await startEmbedding(each, tokens.inputs)
-      }
-      for (const each of pages) {
-        await waitForCut(each, 0)
-      }
-      for (const each of pages) {
-        judge(row, await stopEmbedding(each), tokens)
-      }
-      await expectHeld(page, [expected, expected])
-      row.runs++
-      return 1
-    })
-    expectNoneLost(row)
-  })
+  ])('shouldLoseNoAnswerWith: $name', { timeout: TIMEOUT_MS }, (shared) =>
+    inLane((lane) => share(lane, shared)),
+  )
 })
 
 function judge(

@@ -55,10 +55,7 @@ export async function spoilGpu(page: Page): Promise<void> {
   })
 }
 
-/**
- * What each worker with a GPU holds, in all pages of this origin. They answer themselves: one that was terminated together with the
- * worker inside it stays among Playwright's, and among the browser's own targets, for as long as the page.
- */
+/** What each worker with a GPU holds, in all pages of this origin. */
 export async function held(page: Page): Promise<Held[]> {
   return await page.evaluate(
     (ms) =>
@@ -76,9 +73,9 @@ export async function held(page: Page): Promise<Held[]> {
   )
 }
 
-/** Workers inside the page's workers, which hash while those download. */
-export function hashWorkers(page: Page): number {
-  return page.workers().length - gpuWorkers(page).length
+/** The page's worker that hashes, as soon as it has one: while shards are downloaded. */
+export async function hashWorker(page: Page): Promise<PlaywrightWorker> {
+  return await newest(page, 'splitcompute-hashes')
 }
 
 async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
@@ -91,16 +88,18 @@ async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Prom
   }
 }
 
-/** Those that have a GPU or had one; while one downloads, it has another of its own, from a blob, that hashes. */
-function gpuWorkers(page: Page): PlaywrightWorker[] {
-  return page.workers().filter((worker) => !worker.url().startsWith('blob:'))
+/** The newest one that has a GPU, or is about to. */
+async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+  return await newest(page, 'splitcompute')
 }
 
-async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+async function newest(page: Page, name: string): Promise<PlaywrightWorker> {
   for (;;) {
-    const worker = gpuWorkers(page).at(-1)
-    if (worker !== undefined) {
-      return worker
+    for (const worker of page.workers().reverse()) {
+      // One that has ended has no name any more.
+      if ((await worker.evaluate(() => self.name).catch(() => '')) === name) {
+        return worker
+      }
     }
     await page.waitForTimeout(5)
   }

@@ -1,10 +1,10 @@
-export type { ApiHeaders } from './client/api-client'
+export type { ApiHeaders, Retry } from './client/api-client'
 export type { ListProgress } from './client/batches'
 export type { Fallback, Ledger } from './client/embedding'
 export type { Dtype, Pooling } from './client/manifest'
 export type { Model } from './client/models'
 export type { Progress, UnitProgress } from './client/progress'
-export type { ShardStorage } from './client/storage'
+export type { KeptShard, ShardStorage } from './client/storage'
 export type {
   EmbeddingList,
   EmbeddingObject,
@@ -13,7 +13,6 @@ export type {
   Embeddings,
 } from './embeddings'
 export { type ErrorCode, PartialFailure, type Problem, SplitComputeError } from './errors'
-export type { KeptShard } from './shards/store/store'
 export {
   type Answer,
   type ConnectOptions,

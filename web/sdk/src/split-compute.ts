@@ -1,4 +1,4 @@
-import { ApiClient, type ApiHeaders } from './client/api-client'
+import { ApiClient, type ApiHeaders, type Retry } from './client/api-client'
 import { Batches, boundedBy, boundsOf, isWithin, type ListProgress } from './client/batches'
 import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
 import { CutChoice } from './client/cut-choice'
@@ -16,6 +16,7 @@ import { defaultDownload, defaultMemory, type OpenDevice } from './device'
 import { openDevice } from './device/open'
 import { Embeddings } from './embeddings'
 import { SplitComputeError } from './errors'
+import { MemoryStore } from './shards/store/memory-store'
 
 /** How long a list waits to be told the model's limits: a request beyond them is only refused and parted. */
 const LIMITS_MS = 2_000
@@ -26,6 +27,11 @@ export interface EndpointOptions {
   /** Sent to the API alone, never to S3. */
   headers?: ApiHeaders | (() => Promise<ApiHeaders>)
   signal?: AbortSignal
+  /**
+   * Told at once when the cloud fails and is asked again, and when it has not answered for 5 s: until its time is over the call
+   * says nothing else. What a connected client waits for is told by its `retry` events.
+   */
+  onRetry?: (retry: Retry) => void
 }
 
 export interface ConnectOptions extends EndpointOptions {
@@ -81,15 +87,17 @@ interface EventMap {
   progress: CustomEvent<Progress>
   cut: CustomEvent<CutChange>
   fallback: CustomEvent<Fallback>
+  retry: CustomEvent<Retry>
 }
 
 /**
- * One model, cut between the cloud and this device. Dispatches `progress` as shards come, `cut` when the cut moves, and
- * `fallback` when one side answers a request that the other was to answer.
+ * One model, cut between the cloud and this device. Dispatches `progress` as shards come, `cut` when the cut moves,
+ * `fallback` when one side answers a request that the other was to answer, and `retry` while a request waits for a cloud that fails or
+ * is silent.
  */
 export class SplitCompute extends EventTarget {
-  /** What this origin keeps on the disk. */
-  readonly storage = new ShardStorage()
+  /** What is kept of shards. */
+  readonly storage: ShardStorage
   /** OpenAI's interface, run split. */
   readonly embeddings: Embeddings
   readonly #cloud: Cloud
@@ -120,6 +128,8 @@ export class SplitCompute extends EventTarget {
     this.#revision = revision
     this.#dtype = options.dtype
     this.#memory = options.memory
+    const spare = new MemoryStore()
+    this.storage = new ShardStorage(spare)
     this.embeddings = new Embeddings(manifest, (inputs, how) => this.embed(inputs, how))
     this.#toldCut = manifest.layers
     this.#pace = new Pace(() => this.#tell())
@@ -128,7 +138,7 @@ export class SplitCompute extends EventTarget {
       async () => await this.#loader.device?.tokenizer(this.#closing.signal),
     )
     const onProgress = () => this.#tell()
-    this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress })
+    this.#loader = new Loader({ manifest, revision, ...options, sign: cloud.sign, open, onProgress, spare })
     this.#cuts = new CutChoice(manifest.layers, this.#loader, this.#pace, this.#onFallback)
     globalThis.document?.addEventListener('visibilitychange', onProgress, { signal: this.#closing.signal })
   }
@@ -141,7 +151,7 @@ export class SplitCompute extends EventTarget {
    *   `invalid_argument`, `timeout`; the signal's reason once it aborts
    */
   static async connect(options: ConnectOptions, open: OpenDevice = openDevice): Promise<SplitCompute> {
-    const { endpoint, headers, signal, workerUrl } = options
+    const { endpoint, headers, signal, workerUrl, onRetry } = options
     const model = modelName(options.model)
     const { dtype = 'f16', memory = defaultMemory(), download = defaultDownload() } = options
     for (const [name, bytes] of Object.entries({ memory, download })) {
@@ -152,7 +162,7 @@ export class SplitCompute extends EventTarget {
     const cloud = new Cloud(new ApiClient(endpoint, headers), model)
     const deadline = new Deadline(signal)
     try {
-      const published = await cloud.manifest(deadline.signal)
+      const published = await cloud.manifest(deadline.signal, onRetry)
       const { dtypes } = published.manifest
       if (!dtypes.includes(dtype)) {
         throw new SplitComputeError(
@@ -174,10 +184,10 @@ export class SplitCompute extends EventTarget {
    *
    * @throws SplitComputeError `refused`, `invalid_message`, `timeout`; the signal's reason once it aborts
    */
-  static async models({ endpoint, headers, signal }: EndpointOptions): Promise<Model[]> {
+  static async models({ endpoint, headers, signal, onRetry }: EndpointOptions): Promise<Model[]> {
     const deadline = new Deadline(signal)
     try {
-      return await listModels(new ApiClient(endpoint, headers), deadline.signal)
+      return await listModels(new ApiClient(endpoint, headers), deadline.signal, onRetry)
     } finally {
       deadline.release()
     }
@@ -318,6 +328,7 @@ export class SplitCompute extends EventTarget {
         revision: this.#revision,
         dtype: this.#dtype,
         onFallback: this.#onFallback,
+        onRetry: this.#onRetry,
       }
       const result = await new Embedding(sides, { inputs, cut, pooled, reason, claim }, deadline).answer()
       return result.embeddings.map((embedding, i) => ({
@@ -377,6 +388,8 @@ export class SplitCompute extends EventTarget {
   }
 
   readonly #onFallback = (fallback: Fallback) => this.#dispatch('fallback', fallback)
+
+  readonly #onRetry = (retry: Retry) => this.#dispatch('retry', retry)
 
   #dispatch<Type extends keyof EventMap>(type: Type, detail: EventMap[Type]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))

@@ -9,8 +9,3 @@ declare module 'virtual:tokenizer' {
   /** The tokenizer in a file of its own. */
   export function importTokenizer(): Promise<typeof import('./tokenizer/tokenizer')>
 }
-
-declare module 'virtual:hash-worker' {
-  /** The script of the worker that hashes; empty where the sources run unbuilt. */
-  export const source: string
-}

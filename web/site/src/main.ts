@@ -1,4 +1,4 @@
-import { SplitCompute } from 'splitcompute'
+import { type Retry, SplitCompute } from 'splitcompute'
 import { loadConfig, type SiteConfig } from './config'
 import { element, showSentence, showText } from './elements'
 import { drawLayerTiles, layerTiles } from './layer-tiles'
@@ -13,6 +13,11 @@ const embedButton = element('embed', HTMLButtonElement)
 const cancelButton = element('cancel', HTMLButtonElement)
 const picker = element('model', HTMLSelectElement)
 const clearButton = element('clear', HTMLButtonElement)
+
+/** What to say while a request waits for the cloud. */
+const stillTrying = ({ reason }: Retry) => `${reason} Still trying …`
+/** Nothing is connected yet. */
+const onRetry = (retry: Retry) => showText('progress-text', stillTrying(retry))
 
 /** A visitor who waits longer has left. */
 const TIMEOUT_MS = 30_000
@@ -60,11 +65,12 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   split = undefined
   showRunning(undefined)
   showText('model-name', model)
+  showText('progress-text', 'Connecting …')
   await former?.close()
   const timer = setTimeout(() => controller.abort(new Error(`${model} does not answer.`)), TIMEOUT_MS)
   let connected: SplitCompute
   try {
-    connected = await SplitCompute.connect({ endpoint, model, signal })
+    connected = await SplitCompute.connect({ endpoint, model, signal, onRetry })
   } catch (error) {
     if (connecting === controller) {
       throw error
@@ -95,6 +101,7 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   // A shard is on the disk by the time that its layer is on the GPU.
   connected.addEventListener('cut', () => showStorage(connected).catch(showError))
   connected.addEventListener('fallback', ({ detail }) => showText('status', detail.reason))
+  connected.addEventListener('retry', ({ detail }) => showText('status', stillTrying(detail)))
   follow()
   showStorage(connected).catch(showError)
   showRunning(undefined)
@@ -134,7 +141,7 @@ async function embed(client: SplitCompute): Promise<void> {
 
 async function start(): Promise<void> {
   const config = await loadConfig()
-  const models = await SplitCompute.models(config)
+  const models = await SplitCompute.models({ ...config, onRetry })
   const ids = models.map(({ id }) => id)
   const model = config.model ?? ids[0]
   if (model === undefined) {

@@ -2,15 +2,24 @@ import type { KeptShard, SplitCompute } from 'splitcompute'
 import { element, showText } from './elements'
 import { formatBytes } from './format'
 
-/** What is kept on the disk, as a sentence. */
-export function storageSentence(shards: readonly Pick<KeptShard, 'bytes' | 'model'>[]): string {
-  if (shards.length === 0) {
-    return 'Nothing is kept on this disk.'
-  }
-  const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0)
-  const models = [...new Set(shards.map(({ model }) => model))].sort().join(', ')
-  const files = shards.length === 1 ? '1 file' : `${shards.length} files`
-  return `${formatBytes(bytes)} in ${files} are kept on this disk for the next visit (${models}).`
+type Kept = Pick<KeptShard, 'bytes' | 'model' | 'where'>
+
+/** What is kept, in sentences. */
+export function storageSentence(shards: readonly Kept[]): string {
+  const onDisk = shards.filter(({ where }) => where === 'disk')
+  const inMemory = shards.filter(({ where }) => where === 'memory')
+  const models = [...new Set(onDisk.map(({ model }) => model))].sort().join(', ')
+  const files = onDisk.length === 1 ? '1 file' : `${onDisk.length} files`
+  return [
+    onDisk.length === 0
+      ? 'Nothing is kept on this disk.'
+      : `${bytesOf(onDisk)} in ${files} are kept on this disk for the next visit (${models}).`,
+    ...(inMemory.length === 0 ? [] : [`${bytesOf(inMemory)} are kept in memory until the page is left.`]),
+  ].join(' ')
+}
+
+function bytesOf(shards: readonly Kept[]): string {
+  return formatBytes(shards.reduce((sum, { bytes }) => sum + bytes, 0))
 }
 
 export async function showStorage({ storage }: SplitCompute): Promise<void> {

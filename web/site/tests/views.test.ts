@@ -73,9 +73,20 @@ describe('what is kept', () => {
     expect(storageSentence([])).toBe('Nothing is kept on this disk.')
     expect(
       storageSentence([
-        { bytes: MIB, model: 'b' },
-        { bytes: MIB, model: 'a' },
+        { bytes: MIB, model: 'b', where: 'disk' },
+        { bytes: MIB, model: 'a', where: 'disk' },
       ]),
     ).toBe('2.0 MiB in 2 files are kept on this disk for the next visit (a, b).')
+  })
+
+  it('shouldBeToldApartFromWhatTheNextVisitDoesNotFind', () => {
+    expect(
+      storageSentence([
+        { bytes: MIB, model: 'a', where: 'disk' },
+        { bytes: 3 * MIB, model: 'a', where: 'memory' },
+      ]),
+    ).toBe(
+      '1.0 MiB in 1 file are kept on this disk for the next visit (a). 3.0 MiB are kept in memory until the page is left.',
+    )
   })
 })

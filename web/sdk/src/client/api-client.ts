@@ -36,6 +36,23 @@ export class RetryableError extends SplitComputeError {
   }
 }
 
+/** Nothing came for so long: whoever waits is told. */
+const SILENT_MS = 5_000
+
+/** A request that waits for a cloud that fails or is silent. */
+export interface Retry {
+  /** What keeps it waiting, as a sentence. */
+  readonly reason: string
+}
+
+/** How a request goes on that is not answered. */
+export interface Persistence {
+  /** Told of each failure; true ends the retries with it. */
+  readonly enough?: ((failure: RetryableError) => boolean) | undefined
+  /** Told at once of each failure after which the request is sent again, and of an attempt that has no answer for 5 s. */
+  readonly onRetry?: ((retry: Retry) => void) | undefined
+}
+
 /** Talks to one endpoint, and turns what it says into answers and typed errors. */
 export class ApiClient {
   readonly #base: URL
@@ -50,11 +67,19 @@ export class ApiClient {
   /**
    * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts.
    *
-   * @param enough told of each failure; true ends the retries with that failure
    * @throws SplitComputeError `refused` for any other status; the signal's reason once it aborts
    */
-  send(request: ApiRequest, signal: AbortSignal, enough = (_: RetryableError) => false): Promise<ApiAnswer> {
-    return withRetries(() => this.#sendOnce(request, signal), signal, enough)
+  send(request: ApiRequest, signal: AbortSignal, how: Persistence = {}): Promise<ApiAnswer> {
+    const attempt = async () => {
+      const silent = () => how.onRetry?.({ reason: `The cloud has not answered for ${SILENT_MS / 1_000} s.` })
+      const timer = setTimeout(silent, SILENT_MS)
+      try {
+        return await this.#sendOnce(request, signal)
+      } finally {
+        clearTimeout(timer)
+      }
+    }
+    return withRetries(attempt, signal, how)
   }
 
   url(path: string): URL {
@@ -96,15 +121,16 @@ export class ApiClient {
 export async function withRetries<T>(
   attempt: () => Promise<T>,
   signal: AbortSignal,
-  enough: (failure: RetryableError) => boolean = () => false,
+  { enough, onRetry }: Persistence = {},
 ): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {
       return await attempt()
     } catch (error) {
-      if (!(error instanceof RetryableError) || enough(error)) {
+      if (!(error instanceof RetryableError) || enough?.(error)) {
         throw error
       }
+      onRetry?.({ reason: error.message })
       try {
         await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(failures)), signal)
       } catch (ended) {

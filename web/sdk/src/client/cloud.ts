@@ -4,7 +4,14 @@ import { SplitComputeError } from '../errors'
 import { sha256 } from '../shards/sha256'
 import type { Signed } from '../shards/signed-urls'
 import { type ActivationsMessage, readActivations } from './activations'
-import { type ApiAnswer, type ApiClient, fetchBytes, type RetryableError, withRetries } from './api-client'
+import {
+  type ApiAnswer,
+  type ApiClient,
+  fetchBytes,
+  type Persistence,
+  type Retry,
+  withRetries,
+} from './api-client'
 import { Deadline } from './deadline'
 import { JsonReader } from './json-reader'
 import { keepManifest, keptManifest } from './kept-manifests'
@@ -55,7 +62,10 @@ export class Cloud {
    *
    * @throws SplitComputeError `refused`, `invalid_manifest`, `unsupported_model`
    */
-  async manifest(signal: AbortSignal): Promise<{ manifest: Manifest; revision: string }> {
+  async manifest(
+    signal: AbortSignal,
+    onRetry: ((retry: Retry) => void) | undefined,
+  ): Promise<{ manifest: Manifest; revision: string }> {
     const path = `v1/models/${this.model}/manifest`
     const url = this.api.url(path)
     const kept = await keptManifest(url)
@@ -63,7 +73,8 @@ export class Cloud {
     let bytes: Uint8Array<ArrayBuffer>
     try {
       const request = { method: 'GET', path, accept: 'application/json' } as const
-      bytes = (await this.api.send(request, patience.signal, () => kept !== undefined)).bytes
+      const how = kept === undefined ? { onRetry } : { enough: () => true }
+      bytes = (await this.api.send(request, patience.signal, how)).bytes
     } catch (error) {
       signal.throwIfAborted()
       if (kept === undefined || (error instanceof SplitComputeError && error.code === 'refused')) {
@@ -85,7 +96,7 @@ export class Cloud {
    */
   async limits(signal: AbortSignal): Promise<Limits> {
     const request = { method: 'GET', path: `v1/models/${this.model}`, accept: 'application/json' } as const
-    const { bytes } = await this.api.send(request, signal, () => true)
+    const { bytes } = await this.api.send(request, signal, { enough: () => true })
     const limits = JsonReader.parse<ModelObject>(bytes, 'invalid_message', 'The model').object('limits')
     return { inputs: limits.size('maxInputs'), tokens: limits.size('maxTokensPerRequest') }
   }
@@ -114,10 +125,10 @@ export class Cloud {
     dtype: 'f32' | 'f16',
     hiddenSize: number,
     signal: AbortSignal,
-    enough: (failure: RetryableError) => boolean,
+    how: Persistence,
   ): Promise<{ message: ActivationsMessage; traffic: Traffic }> {
     const body: EmbedBody = { model: this.model, input: copy(inputs), cut, dtype }
-    const { bytes, traffic } = await this.#message(body, signal, enough)
+    const { bytes, traffic } = await this.#message(body, signal, how)
     const message = readActivations(bytes, hiddenSize)
     if (message.cut !== cut || message.lengths.length !== inputs.length) {
       throw new SplitComputeError('invalid_message', 'The activations message answers another request.')
@@ -136,17 +147,17 @@ export class Cloud {
     manifest: Manifest,
     { pooling, normalize }: Pooled,
     signal: AbortSignal,
-    enough: (failure: RetryableError) => boolean,
+    how: Persistence,
   ): Promise<{ embeddings: Float32Array[]; lengths: ArrayLike<number>; traffic: Traffic }> {
     const cut = manifest.layers
     const body: EmbedBody = { model: this.model, input: copy(inputs), cut, pooling, normalize }
     if (pooling === 'none') {
-      const { bytes, traffic } = await this.#message({ ...body, dtype: 'f32' }, signal, enough)
+      const { bytes, traffic } = await this.#message({ ...body, dtype: 'f32' }, signal, how)
       const message = readActivations(bytes, manifest.hiddenSize)
       return { embeddings: rows(message), lengths: message.lengths, traffic }
     }
     const request = { method: 'POST', path: 'v1/embed', accept: 'application/json', body } as const
-    const { bytes, sent } = await this.api.send(request, signal, enough)
+    const { bytes, sent } = await this.api.send(request, signal, how)
     const answer = JsonReader.parse<EmbedResponse>(bytes, 'invalid_message', 'The answer with the embeddings')
     const embeddings = answer.list('embeddings').map((item) => Float32Array.from(item.asNumbers()))
     const lengths = answer.list('lengths').map((item) => item.asFinite())
@@ -167,13 +178,13 @@ export class Cloud {
   #message(
     body: EmbedBody,
     signal: AbortSignal,
-    enough: (failure: RetryableError) => boolean,
+    how: Persistence,
   ): Promise<{ bytes: Uint8Array<ArrayBuffer>; traffic: Traffic }> {
     const accept = `${ACTIVATIONS}, ${LOCATION}`
     // A location that is gone is answered by asking for the whole anew.
     return withRetries(
       async () => {
-        const answer = await this.api.send({ method: 'POST', path: 'v1/embed', accept, body }, signal, enough)
+        const answer = await this.api.send({ method: 'POST', path: 'v1/embed', accept, body }, signal, how)
         const traffic = { sent: answer.sent, received: answer.bytes.byteLength }
         if (answer.type !== LOCATION) {
           return { bytes: answer.bytes, traffic }
@@ -182,7 +193,7 @@ export class Cloud {
         return { bytes, traffic: { ...traffic, received: traffic.received + bytes.byteLength } }
       },
       signal,
-      enough,
+      how,
     )
   }
 }

@@ -1,7 +1,7 @@
 import type { Device } from '../device'
 import type { TailBatch } from '../engine/batch'
 import { notFinite, SplitComputeError, sentence } from '../errors'
-import { RetryableError } from './api-client'
+import { type Persistence, type Retry, RetryableError } from './api-client'
 import type { Cloud, Inputs, Pooled, Traffic } from './cloud'
 import { Deadline } from './deadline'
 import { InvalidInput } from './inputs'
@@ -59,6 +59,7 @@ export interface Sides {
   readonly revision: string
   readonly dtype: Dtype
   readonly onFallback: (fallback: Fallback) => void
+  readonly onRetry: (retry: Retry) => void
 }
 
 type TailInput = Pick<TailBatch, 'tokens' | 'lengths' | 'hidden'>
@@ -121,8 +122,8 @@ export class Embedding {
     this.#deviceFailed = true
     this.#fallBack(manifest.layers, `The cloud answered ${wrong.length} of ${embeddings.length}`, notFinite())
     const asked = isTokens(inputs) ? wrong.map((i) => inputs[i] ?? []) : wrong.map((i) => inputs[i] ?? '')
-    const { result } = await this.#askCloud((signal, enough) =>
-      cloud.embeddings(asked, manifest, pooled, signal, enough),
+    const { result } = await this.#askCloud((signal, how) =>
+      cloud.embeddings(asked, manifest, pooled, signal, how),
     )
     this.#count(result.traffic)
     return embeddings.map((embedding, i) => result.embeddings[wrong.indexOf(i)] ?? embedding)
@@ -156,8 +157,8 @@ export class Embedding {
   async #allInCloud(): Promise<EmbeddingResult> {
     const { cloud, manifest, pace } = this.sides
     const { inputs, pooled } = this.request
-    const { result, ms } = await this.#askCloud((signal, enough) =>
-      cloud.embeddings(inputs, manifest, pooled, signal, enough),
+    const { result, ms } = await this.#askCloud((signal, how) =>
+      cloud.embeddings(inputs, manifest, pooled, signal, how),
     )
     pace.cloudTook(ms)
     this.#count(result.traffic)
@@ -190,8 +191,8 @@ export class Embedding {
     const { cloud, manifest, revision, dtype, loader } = this.sides
     const { inputs } = this.request
     const wire = dtype === 'f32' ? 'f32' : 'f16'
-    const { result } = await this.#askCloud((signal, enough) =>
-      cloud.activations(inputs, cut, wire, manifest.hiddenSize, signal, enough),
+    const { result } = await this.#askCloud((signal, how) =>
+      cloud.activations(inputs, cut, wire, manifest.hiddenSize, signal, how),
     )
     this.#count(result.traffic)
     const { message } = result
@@ -239,9 +240,9 @@ export class Embedding {
    * tokenizer, which is fetched meanwhile.
    */
   async #askCloud<T>(
-    ask: (signal: AbortSignal, enough: (failure: RetryableError) => boolean) => Promise<T>,
+    ask: (signal: AbortSignal, how: Persistence) => Promise<T>,
   ): Promise<{ result: T; ms: number }> {
-    const { pace, tokenizer } = this.sides
+    const { pace, tokenizer, onRetry } = this.sides
     const patience = new Deadline(this.#signal)
     let failure = new RetryableError('The cloud does not answer.', undefined)
     let fetching = false
@@ -268,7 +269,7 @@ export class Embedding {
     const timer = setInterval(insist, pace.cloudLimitMs)
     const start = performance.now()
     try {
-      const result = await ask(patience.signal, enough)
+      const result = await ask(patience.signal, { enough, onRetry })
       return { result, ms: performance.now() - start }
     } finally {
       this.#milliseconds.cloud += performance.now() - start

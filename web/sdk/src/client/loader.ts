@@ -1,11 +1,10 @@
 import { backoffMs, sleep } from '../backoff'
 import type { Device, DeviceOptions, Loss, OpenDevice } from '../device'
 import { SplitComputeError, sentence } from '../errors'
-import { MemoryStore } from '../shards/store/memory-store'
-import type { Manifest } from './manifest'
 import { online } from './online'
 import { openAgain } from './open-again'
 import type { Progress, UnitProgress } from './progress'
+import { Units } from './units'
 
 /** Losses after which a GPU, or a worker that dies again and again, is left alone; those of long ago are forgiven. */
 const LOSSES: Readonly<Record<Loss['what'], number>> = { gpu: 3, worker: 10 }
@@ -20,7 +19,7 @@ const HEAD_START_MS = 300
 /** Chunks arrive by the thousand; a page wants to hear of them a few times a second. */
 const PROGRESS_INTERVAL_MS = 50
 
-export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning' | 'spare'> {
+export interface LoaderOptions extends Omit<DeviceOptions, 'units' | 'onWarning'> {
   readonly open: OpenDevice
   readonly onProgress: () => void
 }
@@ -35,25 +34,14 @@ interface Failure {
   readonly error: unknown
 }
 
-/** The order in which units load: from the last layer down, so that each one that arrives lowers the cut. */
-export function loadOrder({ layers, final }: Pick<Manifest, 'layers' | 'final'>): string[] {
-  const names = final === undefined ? [] : ['final']
-  for (let k = layers - 1; k >= 0; k--) {
-    names.push(`layer.${k}`)
-  }
-  return [...names, 'embeddings']
-}
-
 /** Brings the tail to the device in the background and keeps the cut. */
 export class Loader {
   /** Resolves to the cut when no more units will come; rejects when closed before. */
   readonly ready: Promise<number>
   readonly #options: LoaderOptions
   readonly #closing = new AbortController()
-  readonly #spare = new MemoryStore()
-  readonly #order: readonly string[]
+  readonly #units: Units
   readonly #waiters = new Set<Waiter>()
-  #units: UnitProgress[]
   #phase: Progress['phase'] = 'opening'
   #reason: string | undefined
   #warning: string | undefined
@@ -71,8 +59,7 @@ export class Loader {
 
   constructor(options: LoaderOptions) {
     this.#options = options
-    this.#order = loadOrder(options.manifest)
-    this.#units = this.#waiting()
+    this.#units = new Units(options.manifest, options.dtype)
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject }
     })
@@ -90,7 +77,7 @@ export class Loader {
     begun
       .then(() => this.#run())
       .catch((error: unknown) => this.#stop(error))
-      .finally(() => this.#spare.clear())
+      .finally(() => this.#options.spare.clear())
   }
 
   /** The first answer is here: what loads from here on does not delay it. */
@@ -103,26 +90,17 @@ export class Loader {
   }
 
   get cut(): number {
-    const { layers } = this.#options.manifest
-    const loaded = (name: string) =>
-      !this.#order.includes(name) || this.#units.some((unit) => unit.name === name && unit.state === 'loaded')
-    if (this.#device === undefined || !loaded('final')) {
-      return layers
-    }
-    let cut = layers
-    while (cut > 0 && loaded(`layer.${cut - 1}`)) {
-      cut--
-    }
-    return cut === 0 && !loaded('embeddings') ? 1 : cut
+    return this.#device === undefined ? this.#options.manifest.layers : this.#units.cut
   }
 
   get progress(): Progress {
+    const units = this.#units.all
     return {
       phase: this.#phase,
       cut: this.cut,
-      loaded: this.#units.reduce((sum, unit) => sum + unit.loaded, 0),
-      total: this.#units.reduce((sum, unit) => sum + unit.total, 0),
-      units: this.#units,
+      loaded: units.reduce((sum, { loaded }) => sum + loaded, 0),
+      total: units.reduce((sum, { total }) => sum + total, 0),
+      units,
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
       ...(this.#warning === undefined ? {} : { warning: this.#warning }),
     }
@@ -130,8 +108,7 @@ export class Loader {
 
   /** Whether canaries had turns on the device since then (by `performance.now()`): what runs there waits for them. */
   provedSince(time: number): boolean {
-    const proving = ({ state, loaded, total }: UnitProgress) => state === 'loading' && loaded >= total
-    return this.#proved >= time || this.#checking !== undefined || this.#units.some(proving)
+    return this.#proved >= time || this.#checking !== undefined || this.#units.proving
   }
 
   /** Resolves when the cut has come down to `cut`, or will not; rejects with the signal's reason. */
@@ -207,7 +184,7 @@ export class Loader {
       const now = Date.now()
       this.#losses = [...this.#losses.filter(({ at }) => now - at < FORGIVEN_MS), { ...loss, at: now }]
       this.#drop()
-      this.#units = this.#waiting()
+      this.#units.reset()
       const count = this.#losses.filter(({ what }) => what === loss.what).length
       if (count >= LOSSES[loss.what]) {
         throw new SplitComputeError('device_lost', `The GPU was lost ${count} times and is left alone.`)
@@ -230,7 +207,7 @@ export class Loader {
     let device: Device
     try {
       const download = Math.max(0, settings.download - this.#downloaded)
-      const options = { ...settings, download, units: this.#order, onWarning, spare: this.#spare }
+      const options = { ...settings, download, units: this.#units.order, onWarning }
       device = await openAgain(open, options, signal)
     } catch (error) {
       const died = error instanceof SplitComputeError && error.code === 'device_lost'
@@ -265,7 +242,7 @@ export class Loader {
       }
       if (failure === undefined) {
         // A unit that a check refused meanwhile has ended the loading already.
-        if (this.#units.every(({ state }) => state === 'loaded')) {
+        if (this.#units.whole) {
           this.#phase = 'ready'
           this.#reason = undefined
           this.#settleReady?.resolve(this.cut)
@@ -288,7 +265,7 @@ export class Loader {
 
   /** Several units at once, begun in order. One that cannot come ends those below it: they could not lower the cut. */
   async #loadMissing(device: Device): Promise<unknown> {
-    const queue = [...this.#units.keys()].filter((i) => this.#units[i]?.state !== 'loaded')
+    const queue = [...this.#units.all.entries()].filter(([, { state }]) => state !== 'loaded').map(([i]) => i)
     const loading = new Map<number, AbortController>()
     const failures: Failure[] = []
     const loadInTurn = async () => {
@@ -315,7 +292,7 @@ export class Loader {
 
   async #loadUnit(device: Device, i: number, controller: AbortController): Promise<void> {
     const { signal } = this.#closing
-    const name = this.#order[i] ?? ''
+    const name = this.#units.order[i] ?? ''
     const aborted = () => controller.abort(signal.reason)
     signal.addEventListener('abort', aborted)
     this.#update(i, { state: 'loading', loaded: 0 })
@@ -327,7 +304,7 @@ export class Loader {
       )
       if (device === this.#device) {
         this.#update(i, { state: 'loaded', from, milliseconds })
-        this.#downloaded += from === 'network' ? (this.#units[i]?.total ?? 0) : 0
+        this.#downloaded += from === 'network' ? (this.#units.all[i]?.total ?? 0) : 0
       }
     } catch (error) {
       if (device === this.#device && !signal.aborted) {
@@ -342,7 +319,7 @@ export class Loader {
 
   async #checkAll(): Promise<void> {
     const device = this.#device
-    for (const [i, { name, state }] of this.#units.entries()) {
+    for (const [i, { name, state }] of this.#units.all.entries()) {
       if (state === 'loaded' && device !== undefined && device === this.#device) {
         try {
           await device.check(name, this.#closing.signal)
@@ -356,23 +333,13 @@ export class Loader {
     }
   }
 
-  #waiting(): UnitProgress[] {
-    const { manifest, dtype } = this.#options
-    return this.#order.map((name) => {
-      const total = manifest.units.get(name)?.get(dtype)?.bytes ?? 0
-      return { name, state: 'waiting', loaded: 0, total }
-    })
-  }
-
   #update(index: number, change: Partial<UnitProgress>): void {
-    this.#units = this.#units.map((unit, i) => (i === index ? { ...unit, ...change } : unit))
+    this.#units.update(index, change)
     this.#tell()
   }
 
   #count(index: number, bytes: number): void {
-    this.#units = this.#units.map((unit, i) =>
-      i === index ? { ...unit, loaded: unit.loaded + bytes } : unit,
-    )
+    this.#units.count(index, bytes)
     if (performance.now() - this.#told >= PROGRESS_INTERVAL_MS) {
       this.#tell()
     }

@@ -1,6 +1,6 @@
 import type { components } from '../api/catalog'
 import { SplitComputeError } from '../errors'
-import type { ApiClient } from './api-client'
+import type { ApiClient, Retry } from './api-client'
 import { JsonReader } from './json-reader'
 
 type ModelObject = components['schemas']['ModelObject']
@@ -10,8 +10,13 @@ type ModelList = components['schemas']['ModelList']
 export type Model = Readonly<Pick<ModelObject, 'id' | 'layers' | 'hiddenSize' | 'dtypes'>>
 
 /** @throws SplitComputeError `invalid_message`, `refused` */
-export async function listModels(api: ApiClient, signal: AbortSignal): Promise<Model[]> {
-  const { bytes } = await api.send({ method: 'GET', path: 'v1/models', accept: 'application/json' }, signal)
+export async function listModels(
+  api: ApiClient,
+  signal: AbortSignal,
+  onRetry: ((retry: Retry) => void) | undefined,
+): Promise<Model[]> {
+  const request = { method: 'GET', path: 'v1/models', accept: 'application/json' } as const
+  const { bytes } = await api.send(request, signal, { onRetry })
   const list = JsonReader.parse<ModelList>(bytes, 'invalid_message', 'The list of models')
   return list.list('data').map((model) => ({
     id: model.string('id'),

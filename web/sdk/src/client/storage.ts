@@ -1,18 +1,31 @@
 import { CacheStore } from '../shards/store/cache-store'
+import type { MemoryStore } from '../shards/store/memory-store'
 import { OpfsStore } from '../shards/store/opfs-store'
-import type { KeptShard } from '../shards/store/store'
+import type { ShardRecord } from '../shards/store/store'
 import { forgetManifests } from './kept-manifests'
 
-/** What this origin keeps on the disk for the next visit, of all models and pages. */
+/** A whole shard that is kept. */
+export interface KeptShard extends ShardRecord {
+  /** On the `disk` for the next visit, or for want of room there in this client's `memory` until it is closed. */
+  readonly where: 'disk' | 'memory'
+}
+
+/** What this origin keeps on the disk, of all models and pages, and what one client keeps in memory. */
 export class ShardStorage {
-  /** Whole shards; an empty list where this browser keeps nothing. */
+  constructor(private readonly memory: MemoryStore) {}
+
+  /** Whole shards; an empty list where nothing is kept. */
   async list(): Promise<KeptShard[]> {
-    const lists = (await stores()).map((store) => store.list())
-    return (await Promise.all(lists)).flat()
+    const lists = await Promise.all((await stores()).map((store) => store.list()))
+    return [
+      ...lists.flat().map((record) => ({ ...record, where: 'disk' as const })),
+      ...this.memory.list().map((record) => ({ ...record, where: 'memory' as const })),
+    ]
   }
 
-  /** Forgets all of them, and the manifests. What is on the GPU stays there. */
+  /** Forgets all of them, halves of shards too, and the manifests. What is on the GPU stays there. */
   async clear(): Promise<void> {
+    this.memory.clear()
     await Promise.all([...(await stores()).map((store) => store.clear()), forgetManifests()])
   }
 }

@@ -6,6 +6,7 @@ import { TailEngine } from '../engine/tail-engine'
 import type { UnitBuffers } from '../engine/unit-buffers'
 import { tokensWithin } from '../engine/workspace'
 import { SplitComputeError } from '../errors'
+import { PartHasher } from '../shards/part-hasher'
 import { readSafetensorsHeader } from '../shards/safetensors'
 import { sha256 } from '../shards/sha256'
 import { ShardKeeper } from '../shards/shard-keeper'
@@ -85,7 +86,13 @@ export class DeviceServer {
     const { signal } = this.#closing
     const sign = (sha256s: readonly string[], ended: AbortSignal) =>
       this.#channel.call('sign', sha256s, { signal: AbortSignal.any([signal, ended]) })
-    const source = new ShardSource(keeper, new SignedUrls(sign, planned), settings.download)
+    const hasher = new PartHasher({
+      start: () => this.#channel.call('startHashes', undefined),
+      end: () => {
+        this.#channel.call('endHashes', undefined).catch(() => undefined)
+      },
+    })
+    const source = new ShardSource(keeper, new SignedUrls(sign, planned), hasher, settings.download)
     if (signal.aborted) {
       return source
     }
@@ -144,7 +151,9 @@ class Tail {
       )
     }
     try {
-      return await this.#loadTwice(unit, shard, AbortSignal.any([signal, this.closing]), tell)
+      return await this.#twice(shard, AbortSignal.any([signal, this.closing]), tell, (options) =>
+        this.#loadOnce(unit, shard, options),
+      )
     } finally {
       this.#loading.delete(unit)
       this.#letGo()
@@ -173,32 +182,21 @@ class Tail {
     const signal = AbortSignal.any([asked, this.closing])
     const { model } = this.settings.manifest
     const about = { model, unit: 'tokenizer', dtype: '' }
-    for (let anew = false; ; anew = true) {
+    return await this.#twice(shard, signal, tell, async (options) => {
       const bytes = new Uint8Array(shard.bytes)
-      let right = false
-      await this.source.bring(
-        shard,
-        about,
-        { signal, onBytes: tell, anew },
-        async (part, piece) => {
-          bytes.set(piece, part.offset)
-        },
-        // No canary vouches for it, and it is small.
-        async () => {
-          right = (await sha256(bytes)) === shard.sha256
-        },
-      )
-      if (right) {
-        return tokenizerJson(bytes)
+      const take = async (part: Part, piece: Uint8Array<ArrayBuffer>) => bytes.set(piece, part.offset)
+      // No canary vouches for it, and it is small.
+      const prove = async () => {
+        if ((await sha256(bytes)) !== shard.sha256) {
+          throw new SplitComputeError(
+            'invalid_shard',
+            'The shard of the tokenizer is not what the manifest names.',
+          )
+        }
       }
-      if (anew) {
-        await this.source.forget(shard, signal)
-        throw new SplitComputeError(
-          'shard_refused',
-          'The shard of the tokenizer is not what the manifest names.',
-        )
-      }
-    }
+      await this.source.bring(shard, about, options, take, prove)
+      return tokenizerJson(bytes)
+    })
   }
 
   #compile(): void {
@@ -210,12 +208,12 @@ class Tail {
   }
 
   /** A kept shard that proves wrong is forgotten and downloaded; one that was downloaded is refused. */
-  async #loadTwice(
-    unit: string,
+  async #twice<T>(
     shard: Shard,
     signal: AbortSignal,
     tell: (bytes: number) => void,
-  ): Promise<Loaded> {
+    load: (options: FetchOptions) => Promise<T>,
+  ): Promise<T> {
     for (let anew = false; ; anew = true) {
       let told = 0
       let kept = false
@@ -227,7 +225,7 @@ class Tail {
         kept = true
       }
       try {
-        return await this.#loadOnce(unit, shard, { signal, onBytes, onKept, anew })
+        return await load({ signal, onBytes, onKept, anew })
       } catch (error) {
         signal.throwIfAborted()
         if (!isOfBytes(error)) {

@@ -1,12 +1,11 @@
-import { importWorker, source } from 'virtual:worker'
+import { importWorker } from 'virtual:worker'
 import type { Device, DeviceOptions, DeviceSettings, Loaded, Loss, OpenDevice } from '../device'
 import type { TailBatch } from '../engine/batch'
 import { SplitComputeError } from '../errors'
-import { Channel, type Port } from './channel'
+import { Channel, type Port, Transferred } from './channel'
+import { HashWorker } from './hash-worker'
 import type { DeviceCalls, PageCalls } from './protocol'
-
-/** A worker that has not answered by then does not start at all. */
-const START_MS = 10_000
+import { START_MS, startWorker } from './start-worker'
 
 /** One ping is sent in each of these; so many in a row without an answer, and the worker is dead. */
 const PING_MS = 1_000
@@ -21,7 +20,7 @@ const CLOSE_MS = 500
  * @throws SplitComputeError `no_webgpu`
  */
 export const openDevice: OpenDevice = async (options, signal) => {
-  const worker = startWorker(options.workerUrl)
+  const worker = startWorker('splitcompute', options.workerUrl)
   if (worker !== undefined) {
     const starting = new AbortController()
     try {
@@ -65,28 +64,6 @@ function mayWorkOnThisThread(error: unknown): boolean {
   )
 }
 
-function startWorker(workerUrl: string | undefined): Worker | undefined {
-  if (typeof Worker === 'undefined' || (source === '' && workerUrl === undefined)) {
-    return undefined
-  }
-  const options = { type: 'module', name: 'splitcompute' } as const
-  try {
-    if (workerUrl !== undefined) {
-      return new Worker(
-        new URL(workerUrl, globalThis.document?.baseURI ?? globalThis.location?.href),
-        options,
-      )
-    }
-    const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))
-    const worker = new Worker(url, options)
-    // Revoked at once, a script that is still to be fetched would be gone.
-    setTimeout(() => URL.revokeObjectURL(url), START_MS)
-    return worker
-  } catch {
-    return undefined
-  }
-}
-
 /** Rejects when the worker's script fails to load, throws as it starts or does not answer; stays pending once `started` aborts. */
 function failureOf(worker: Worker, started: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
@@ -108,6 +85,7 @@ interface Start {
 class RemoteDevice implements Device {
   readonly lost: Promise<Loss>
   readonly #channel: Channel<DeviceCalls, PageCalls>
+  readonly #hashes: HashWorker
   #lose: (loss: Loss) => void = () => undefined
   #pings: ReturnType<typeof setInterval> | undefined
   #unanswered = 0
@@ -115,13 +93,22 @@ class RemoteDevice implements Device {
   private constructor(
     port: Port,
     private readonly stop: () => void,
-    { sign, onWarning, spare }: DeviceOptions,
+    { sign, onWarning, spare, workerUrl }: DeviceOptions,
   ) {
+    this.#hashes = new HashWorker(workerUrl)
     this.lost = new Promise((resolve) => {
       this.#lose = resolve
     })
     this.#channel = new Channel<DeviceCalls, PageCalls>(port, {
       sign: (sha256s, { signal }) => sign(sha256s, signal),
+      startHashes: () => {
+        const hashes = this.#hashes.start()
+        return hashes && (new Transferred(hashes, [hashes]) as unknown as MessagePort)
+      },
+      endHashes: () => {
+        this.#hashes.end()
+        return undefined
+      },
       lost: (reason) => this.#end({ what: 'gpu', reason }),
       warn: (warning) => {
         onWarning(warning)
@@ -129,7 +116,7 @@ class RemoteDevice implements Device {
       },
       recall: ({ sha256, offset }) => spare.read(sha256, offset),
       remember: ({ sha256, offset, bytes }) => spare.write(sha256, offset, bytes),
-      complete: ({ sha256, bytes }) => spare.finish(sha256, bytes),
+      complete: (record) => spare.finish(record),
       forget: (sha256) => {
         spare.delete(sha256)
         return undefined
@@ -155,12 +142,11 @@ class RemoteDevice implements Device {
         device.#watch()
       }
       const { manifest, revision, dtype, memory, download, units, spare } = options
-      const remembered = spare.whole
+      const remembered = spare.list().map(({ sha256 }) => sha256)
       const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units, remembered }
       await device.#channel.call('open', settings, { signal })
     } catch (error) {
-      clearInterval(device.#pings)
-      device.#channel.close(error)
+      device.#shut(error)
       throw error
     }
     return device
@@ -191,7 +177,7 @@ class RemoteDevice implements Device {
     const tidy = this.#channel.call('close', undefined).catch(() => undefined)
     await Promise.race([tidy, late])
     clearTimeout(timer)
-    this.#channel.close(new SplitComputeError('device_lost', 'The device was closed.'))
+    this.#shut(new SplitComputeError('device_lost', 'The device was closed.'))
     this.stop()
   }
 
@@ -218,10 +204,16 @@ class RemoteDevice implements Device {
   }
 
   #end(loss: Loss): undefined {
-    clearInterval(this.#pings)
-    this.#channel.close(new SplitComputeError('device_lost', loss.reason))
+    this.#shut(new SplitComputeError('device_lost', loss.reason))
     this.stop()
     this.#lose(loss)
     return undefined
+  }
+
+  /** Nothing is sent or heard any more. */
+  #shut(error: unknown): void {
+    clearInterval(this.#pings)
+    this.#channel.close(error)
+    this.#hashes.end()
   }
 }

@@ -1,5 +1,5 @@
 import type { Part } from '../client/manifest'
-import type { KeptShard, Shelf, StoredShard } from '../shards/store/store'
+import type { ShardRecord, Shelf, StoredShard } from '../shards/store/store'
 import type { Channel } from './channel'
 import type { DeviceCalls, PageCalls } from './protocol'
 
@@ -7,7 +7,7 @@ type Page = Pick<Channel<PageCalls, DeviceCalls>, 'call'>
 
 /** The page's `MemoryStore` from the thread that has the GPU, which it outlives. */
 export class PageMemory implements Shelf {
-  /** What is there, and whether it is whole. */
+  /** What was put there, and whether it was whole then: the page may have cleared it since. */
   readonly #kept: Map<string, boolean>
 
   /** @param whole shards that were kept there before this thread began */
@@ -60,11 +60,9 @@ class RememberedShard implements StoredShard {
     }
   }
 
-  async finish({ sha256, bytes }: KeptShard, signal: AbortSignal): Promise<void> {
+  async finish(record: ShardRecord, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (!this.whole) {
-      this.kept.set(sha256, await this.page.call('complete', { sha256, bytes }))
-    }
+    this.kept.set(record.sha256, await this.page.call('complete', record))
   }
 
   close(): void {}

@@ -1,6 +1,7 @@
 import type { DeviceSettings, Loaded } from '../device'
 import type { TailBatch } from '../engine/batch'
 import type { Signed } from '../shards/signed-urls'
+import type { ShardRecord } from '../shards/store/store'
 
 /** What the page calls on the thread that has the GPU. */
 export type DeviceCalls = {
@@ -19,6 +20,9 @@ export type DeviceCalls = {
 /** What that thread calls on the page. */
 export type PageCalls = {
   readonly sign: { readonly argument: readonly string[]; readonly result: readonly Signed[] }
+  /** The port of a new thread that hashes, which takes the place of a former one; undefined where there can be none. */
+  readonly startHashes: { readonly argument: undefined; readonly result: MessagePort | undefined }
+  readonly endHashes: { readonly argument: undefined; readonly result: undefined }
   readonly lost: { readonly argument: string; readonly result: undefined }
   readonly warn: { readonly argument: string; readonly result: undefined }
   // What the page's memory keeps for want of a disk.
@@ -35,7 +39,7 @@ export type PageCalls = {
     readonly result: boolean
   }
   readonly complete: {
-    readonly argument: { readonly sha256: string; readonly bytes: number }
+    readonly argument: ShardRecord
     readonly result: boolean
   }
   readonly forget: { readonly argument: string; readonly result: undefined }

@@ -18,6 +18,8 @@ export interface DownloadOptions {
   readonly onBytes: (bytes: number) => void
   /** Given each part as it arrives, before its hash is known; the next one is read when it is done. */
   readonly onArrived: (part: Part, bytes: Uint8Array<ArrayBuffer>) => Promise<void>
+  /** The bytes of a part that has arrived, where they are kept; good until the next ones are asked for. */
+  readonly recall: (part: Part) => Promise<Uint8Array<ArrayBuffer> | undefined>
 }
 
 /** A part whose hash agrees. */
@@ -43,7 +45,7 @@ const STALLED_MS = 30_000
  *
  * A refused URL (403), and a network error that the browser does not explain, are answered by a newly signed URL at once;
  * the download goes on at the byte where it stopped, with back-off from the second failure in a row. A part with a wrong
- * hash is fetched once more.
+ * hash is fetched once more, and so is one that is lost with the thread that hashes, unless it is kept.
  *
  * @param parts that are wanted, consecutive
  * @throws SplitComputeError `shard_refused` when a part's bytes are wrong twice, `unreachable` when S3 does not answer
@@ -74,7 +76,7 @@ export async function* downloadParts(
   try {
     const coming = parts.slice(0, AHEAD).map(verify)
     for (const [i, part] of parts.entries()) {
-      let bytes = await coming.shift()
+      let bytes = (await coming.shift()) ?? (await recalled(part, options))
       if (bytes === undefined) {
         onBytes(-part.bytes)
         bytes = await fetchAnew(shard, part, options)
@@ -89,6 +91,19 @@ export async function* downloadParts(
   } finally {
     await source.stop()
   }
+}
+
+async function recalled(
+  part: Part,
+  { recall, buffers }: DownloadOptions,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const kept = await recall(part)
+  if (kept === undefined || (await sha256(kept)) !== part.sha256) {
+    return undefined
+  }
+  const bytes = new Uint8Array(buffers.take(part.bytes), 0, part.bytes)
+  bytes.set(kept)
+  return bytes
 }
 
 async function fetchAnew(

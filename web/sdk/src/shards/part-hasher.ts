@@ -1,8 +1,7 @@
-import { source } from 'virtual:hash-worker'
 import { sha256 } from './sha256'
 
-/** A worker that takes longer than this for one part is as good as dead. */
-const HASH_MS = 10_000
+/** A thread that takes longer than this for one part is as good as dead. */
+const HASH_MS = 5_000
 
 export interface HashRequest {
   readonly id: number
@@ -15,7 +14,7 @@ export type HashAnswer =
   | {
       readonly id: number
       readonly bytes: Uint8Array<ArrayBuffer>
-      /** Undefined where the worker could not hash. */
+      /** Undefined where the thread could not hash. */
       readonly sha256: string | undefined
     }
 
@@ -25,6 +24,13 @@ export interface Hashed {
   readonly sha256: string
 }
 
+/** A thread that hashes. */
+export interface HashThread {
+  /** Begins it. Resolves to the port by which it is asked, or to undefined where there can be none. */
+  start(): Promise<MessagePort | undefined>
+  end(): void
+}
+
 type Result = Hashed | Promise<Hashed> | undefined
 
 interface Pending {
@@ -32,72 +38,90 @@ interface Pending {
   readonly timer: ReturnType<typeof setTimeout>
 }
 
+/** A thread that was begun. */
+interface Link {
+  port: MessagePort | undefined
+  ready: boolean
+}
+
 /**
  * Hashes parts beside this thread: in a worker, Chromium hashes on the worker's own thread, which meanwhile reads nothing from the
- * network. Where a page's policy or its browser has no worker for it, and until it runs, parts are hashed here.
+ * network. Where there is no other thread for it, and until that one runs, parts are hashed here.
  */
 export class PartHasher {
-  #worker: Worker | undefined
-  #url = ''
-  #ready = false
+  #link: Link | undefined
   #failed = false
   #requests = 0
   readonly #pending = new Map<number, Pending>()
 
-  /** Starts the worker; `hash` works without. */
+  constructor(private readonly thread: HashThread) {}
+
+  /** Begins the other thread; `hash` works without. */
   start(): void {
-    if (this.#worker !== undefined || this.#failed || source === '' || typeof Worker === 'undefined') {
-      return
-    }
-    this.#url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))
-    try {
-      const worker = new Worker(this.#url, { name: 'splitcompute-hashes' })
-      worker.addEventListener('message', ({ data }: MessageEvent<HashAnswer>) => {
-        if (data === 'ready') {
-          this.#ready = worker === this.#worker
-        } else {
-          const { id, bytes, sha256 } = data
-          this.#settle(id, sha256 === undefined ? hashHere(bytes) : { bytes, sha256 })
-        }
-      })
-      worker.addEventListener('error', () => this.#fail(worker))
-      this.#worker = worker
-    } catch {
-      this.#failed = true
+    if (this.#link === undefined && !this.#failed) {
+      const link = { port: undefined, ready: false }
+      this.#link = link
+      this.#connect(link).catch(() => this.#fail(link))
     }
   }
 
-  /** Ends the worker; parts on their way to it are lost. */
+  /** Ends the other thread; parts on their way to it are lost. */
   stop(): void {
-    this.#worker?.terminate()
-    this.#worker = undefined
-    this.#ready = false
-    URL.revokeObjectURL(this.#url)
+    const link = this.#link
+    if (link === undefined) {
+      return
+    }
+    this.#link = undefined
+    link.port?.close()
+    this.thread.end()
     for (const id of [...this.#pending.keys()]) {
       this.#settle(id, undefined)
     }
   }
 
   /**
-   * @param bytes the caller's no longer: they move to the worker
-   * @returns the same bytes with their hash; undefined where they were lost with the worker
+   * @param bytes the caller's no longer: they move to the other thread
+   * @returns the same bytes with their hash; undefined where they were lost with the thread
    */
   hash(bytes: Uint8Array<ArrayBuffer>): Promise<Hashed | undefined> {
-    const worker = this.#worker
-    if (worker === undefined || !this.#ready) {
+    const link = this.#link
+    const port = link?.ready ? link.port : undefined
+    if (link === undefined || port === undefined) {
       return hashHere(bytes)
     }
     return new Promise((resolve) => {
       const id = ++this.#requests
-      const timer = setTimeout(() => this.#fail(worker), HASH_MS)
+      const timer = setTimeout(() => this.#fail(link), HASH_MS)
       this.#pending.set(id, { resolve, timer })
-      worker.postMessage({ id, bytes } satisfies HashRequest, [bytes.buffer])
+      port.postMessage({ id, bytes } satisfies HashRequest, [bytes.buffer])
     })
   }
 
-  /** One that has failed once is not started again. */
-  #fail(worker: Worker): void {
-    if (worker === this.#worker) {
+  async #connect(link: Link): Promise<void> {
+    const port = await this.thread.start()
+    if (link !== this.#link) {
+      port?.close()
+      return
+    }
+    if (port === undefined) {
+      this.#fail(link)
+      return
+    }
+    link.port = port
+    port.addEventListener('message', ({ data }: MessageEvent<HashAnswer>) => {
+      if (data === 'ready') {
+        link.ready = true
+      } else {
+        const { id, bytes, sha256 } = data
+        this.#settle(id, sha256 === undefined ? hashHere(bytes) : { bytes, sha256 })
+      }
+    })
+    port.start()
+  }
+
+  /** One that has failed once is not begun again. */
+  #fail(link: Link): void {
+    if (link === this.#link) {
       this.#failed = true
       this.stop()
     }

@@ -3,7 +3,7 @@ import type { Loaded } from '../device'
 import { SplitComputeError } from '../errors'
 import { downloadParts } from './download'
 import { PartBuffers } from './part-buffers'
-import { PartHasher } from './part-hasher'
+import type { PartHasher } from './part-hasher'
 import { sha256 } from './sha256'
 import type { About, KeptLoad, ShardKeeper } from './shard-keeper'
 import type { SignedUrls } from './signed-urls'
@@ -24,7 +24,6 @@ export type UsePart = (part: Part, bytes: Uint8Array<ArrayBuffer>) => Promise<vo
 /** Brings the bytes of shards: those that are kept from there, the others by the network, keeping them as they come. */
 export class ShardSource {
   readonly #buffers = new PartBuffers()
-  readonly #hasher = new PartHasher()
   #downloads = 0
   #left: number
 
@@ -32,6 +31,7 @@ export class ShardSource {
   constructor(
     private readonly keeper: ShardKeeper,
     private readonly urls: SignedUrls,
+    private readonly hasher: PartHasher,
     download: number,
   ) {
     this.#left = download
@@ -41,14 +41,14 @@ export class ShardSource {
   async prepare(shard: Shard, signal: AbortSignal): Promise<void> {
     if (shard.bytes <= this.#left && !(await this.keeper.has(shard))) {
       signal.throwIfAborted()
-      this.#hasher.start()
+      this.hasher.start()
       await this.urls.get(shard.sha256, signal)
     }
   }
 
   /** Ends what outlives a download. */
   close(): void {
-    this.#hasher.stop()
+    this.hasher.stop()
   }
 
   /**
@@ -150,14 +150,14 @@ export class ShardSource {
     let owed = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     this.#spend(owed)
     this.#downloads++
-    this.#hasher.start()
+    this.hasher.start()
     try {
       const parts = downloadParts(shard, missing, {
         unit,
         signal,
         urls: this.urls,
         buffers: this.#buffers,
-        hasher: this.#hasher,
+        hasher: this.hasher,
         onBytes: (bytes) => {
           // Nothing is given up for a shard of which nothing comes. A failure shows at the first write.
           kept?.reserve().catch(() => undefined)
@@ -166,6 +166,7 @@ export class ShardSource {
         onArrived: async (part, bytes) => {
           await kept?.write(part, bytes)
         },
+        recall: async (part) => await kept?.read(part),
       })
       for await (const { part, bytes } of parts) {
         owed -= part.bytes
@@ -178,7 +179,7 @@ export class ShardSource {
       this.#downloads--
       if (this.#downloads === 0) {
         this.#buffers.clear()
-        this.#hasher.stop()
+        this.hasher.stop()
       }
     }
   }

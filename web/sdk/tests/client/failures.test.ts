@@ -108,18 +108,26 @@ describe('a shard', () => {
   })
 })
 
+/** Every GPU device that is opened while a test runs. */
+async function withGpus(work: (gpus: readonly GPUDevice[]) => Promise<void>): Promise<void> {
+  const gpus: GPUDevice[] = []
+  const request = GPUAdapter.prototype.requestDevice
+  GPUAdapter.prototype.requestDevice = async function (...parameters) {
+    const device = await request.apply(this, parameters)
+    gpus.push(device)
+    return device
+  }
+  try {
+    await work(gpus)
+  } finally {
+    GPUAdapter.prototype.requestDevice = request
+  }
+}
+
 describe('the device', () => {
-  it('shouldHandItsLayersBackWithinTheRequestWhenTheGpuIsLost', async () => {
-    const cloud = await startCloud()
-    const gpus: GPUDevice[] = []
-    const request = GPUAdapter.prototype.requestDevice
-    GPUAdapter.prototype.requestDevice = async function (...parameters) {
-      const device = await request.apply(this, parameters)
-      gpus.push(device)
-      return device
-    }
-    try {
-      const split = await connect(cloud)
+  it('shouldHandItsLayersBackWithinTheRequestWhenTheGpuIsLost', () =>
+    withGpus(async (gpus) => {
+      const split = await connect(await startCloud())
       await split.ready
       gpus[0]?.destroy()
       const answer = await split.embed(TEXT, { timeoutMs: 10_000 })
@@ -127,10 +135,7 @@ describe('the device', () => {
       // It is asked for again, and loads again.
       await expect(split.embed(TEXT, { cut: 0, timeoutMs: 20_000 })).resolves.toMatchObject({ cut: 0 })
       expect(gpus).toHaveLength(2)
-    } finally {
-      GPUAdapter.prototype.requestDevice = request
-    }
-  })
+    }))
 
   it('shouldBeReplacedByTheCloudWhenItsResultIsNotFinite', async () => {
     const cloud = await startCloud()
@@ -195,6 +200,31 @@ describe('the device', () => {
     expect(cut).toBe(0)
     expect(reason).toBe('The device answered alone: The cloud cannot be reached.')
   })
+})
+
+describe('the memory that keeps what the disk has no room for', () => {
+  it('shouldBeListedAndSpareADownloadUntilItIsCleared', () =>
+    withGpus(async (gpus) => {
+      const cloud = await startCloud()
+      const downloads = () => cloud.seen('/s3/shards/').length
+      const split = await connect(cloud)
+      await split.ready
+      const units = split.progress.units.map(({ name }) => name)
+      expect(downloads()).toBe(units.length)
+      const kept = await split.storage.list()
+      expect(kept.map(({ unit }) => unit).sort()).toEqual([...units].sort())
+      expect(kept[0]).toMatchObject({ model: SMALL, dtype: 'f32', where: 'memory' })
+
+      gpus[0]?.destroy()
+      await split.embed([1], { cut: 0 })
+      expect(downloads()).toBe(units.length)
+
+      await split.storage.clear()
+      expect(await split.storage.list()).toEqual([])
+      gpus[1]?.destroy()
+      await split.embed([1], { cut: 0 })
+      expect(downloads()).toBe(2 * units.length)
+    }))
 })
 
 describe('the model', () => {

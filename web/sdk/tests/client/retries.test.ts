@@ -1,9 +1,13 @@
-import { describe, expect, it } from 'vitest'
-import { SplitCompute } from '../../src/index'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type Retry, SplitCompute } from '../../src/index'
 import { failing, problem } from '../support/fake-cloud'
 import { cleanUpAfterEach, connect, SMALL, startCloud } from '../support/session'
 
 cleanUpAfterEach()
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 // No WebGPU is installed here: the cloud answers alone.
 describe('without WebGPU', () => {
@@ -60,6 +64,39 @@ describe('the API', () => {
     expect(cloud.seen('/v1/embed').length).toBeGreaterThan(1)
   })
 
+  it('shouldBeToldOfAtOnceWhileItFails', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    const reasons: string[] = []
+    split.addEventListener('retry', ({ detail }) => reasons.push(detail.reason))
+    cloud.faults.push(
+      failing('/v1/embed', 1, (response) => problem(response, 503, 'not-ready', { 'Retry-After': '1' })),
+      failing('/v1/embed', 1, (response) => response.destroy()),
+    )
+    const answer = split.embed('text')
+    await vi.waitFor(() => expect(reasons).toEqual(['The fake cloud says not-ready.']))
+    expect(cloud.seen('/v1/embed')).toHaveLength(1)
+    await answer
+    expect(reasons).toEqual(['The fake cloud says not-ready.', 'The cloud cannot be reached.'])
+  })
+
+  it('shouldBeToldOfWhileItIsSilent', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    const reasons: string[] = []
+    split.addEventListener('retry', ({ detail }) => reasons.push(detail.reason))
+    cloud.faults.push(({ path }) => path === '/v1/embed')
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const controller = new AbortController()
+    const ended = expect(split.embed('text', { signal: controller.signal })).rejects.toThrow('Enough.')
+    await vi.advanceTimersByTimeAsync(4_900)
+    expect(reasons).toEqual([])
+    await vi.advanceTimersByTimeAsync(200)
+    expect(reasons).toEqual(['The cloud has not answered for 5 s.'])
+    controller.abort(new Error('Enough.'))
+    await ended
+  })
+
   it('shouldEndARequestThatIsNotAnsweredInTime', async () => {
     const cloud = await startCloud()
     const split = await connect(cloud)
@@ -91,6 +128,19 @@ describe('the API', () => {
 })
 
 describe('connect', () => {
+  it('shouldTellAtOnceThatItTriesAgain', async () => {
+    const cloud = await startCloud()
+    const reasons: string[] = []
+    const onRetry = ({ reason }: Retry) => reasons.push(reason)
+    cloud.faults.push(failing(`/v1/models/${SMALL}/manifest`, 2, (response) => response.destroy()))
+    const split = await connect(cloud, { onRetry })
+    expect(reasons).toEqual(['The cloud cannot be reached.', 'The cloud cannot be reached.'])
+    // From here on its events tell.
+    cloud.faults.push(failing('/v1/embed', 1, (response) => response.destroy()))
+    await split.embed('text')
+    expect(reasons).toHaveLength(2)
+  })
+
   it('shouldRefuseADtypeThatTheModelLacks', async () => {
     const cloud = await startCloud()
     const options = { endpoint: cloud.url, model: SMALL, dtype: 'bf16' as 'f16' }

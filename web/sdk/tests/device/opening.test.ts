@@ -31,6 +31,8 @@ describe('a device that is opened', () => {
         asked(signal)
         return new Promise(() => undefined)
       },
+      startHashes: () => undefined,
+      endHashes: () => undefined,
       lost: () => undefined,
       warn: () => undefined,
       recall: refuse,

@@ -26,11 +26,13 @@ describe("a page's memory", () => {
     ports.push(port1, port2)
     new Channel<DeviceCalls, PageCalls>(port1, {
       sign: () => [],
+      startHashes: () => undefined,
+      endHashes: () => undefined,
       lost: () => undefined,
       warn: () => undefined,
       recall: ({ sha256, offset }) => store.read(sha256, offset),
       remember: ({ sha256, offset, bytes }) => store.write(sha256, offset, bytes),
-      complete: ({ sha256, bytes }) => store.finish(sha256, bytes),
+      complete: (record) => store.finish(record),
       forget: (sha256) => {
         store.delete(sha256)
         return undefined
@@ -39,7 +41,10 @@ describe("a page's memory", () => {
     const thread = new Channel<PageCalls, Pick<DeviceCalls, never>>(port2, {})
     port1.start()
     port2.start()
-    return new PageMemory(thread, store.whole)
+    return new PageMemory(
+      thread,
+      store.list().map(({ sha256 }) => sha256),
+    )
   }
 
   it('shouldOutliveTheThreadThatFillsIt', async () => {
@@ -58,6 +63,19 @@ describe("a page's memory", () => {
     expect(await read.read(PARTS[1] as (typeof PARTS)[1])).toEqual(Uint8Array.of(5, 5))
     await second.delete('a')
     expect(await second.has('a')).toBe(false)
-    expect(store.whole).toEqual([])
+    expect(store.list()).toEqual([])
+  })
+
+  it('shouldMissWhatThePageHasCleared', async () => {
+    const store = new MemoryStore()
+    const memory = from(store)
+    const written = await memory.open('a')
+    for (const part of PARTS) {
+      await written.write(part, new Uint8Array(part.bytes))
+    }
+    store.clear()
+    await written.finish(RECORD, signal)
+    expect(await memory.has('a')).toBe(false)
+    expect(await (await memory.open('a')).read(PARTS[0] as (typeof PARTS)[0])).toBeUndefined()
   })
 })

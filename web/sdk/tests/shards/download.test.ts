@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Part, Shard } from '../../src/client/manifest'
-import { downloadParts } from '../../src/shards/download'
+import { type DownloadOptions, downloadParts } from '../../src/shards/download'
 import { PartBuffers } from '../../src/shards/part-buffers'
 import { PartHasher } from '../../src/shards/part-hasher'
 import { SignedUrls, type SignShards } from '../../src/shards/signed-urls'
+import { FakeHashThread, hasherOn } from '../support/hash-threads'
 
 const PART_BYTES = 50_000
 const BYTES = crypto.getRandomValues(new Uint8Array(60_000))
@@ -85,12 +86,16 @@ interface Asked {
   parts?: readonly Part[]
   signShards?: SignShards
   signal?: AbortSignal
+  hasher?: PartHasher
+  recall?: DownloadOptions['recall']
 }
 
 async function download({
   parts = PARTS,
   signShards = sign,
   signal = new AbortController().signal,
+  hasher = new PartHasher({ start: async () => undefined, end: () => undefined }),
+  recall = async () => undefined,
 }: Asked = {}) {
   const bytes = new Uint8Array(DATA.byteLength)
   let told = 0
@@ -99,7 +104,8 @@ async function download({
     unit: 'layer.0',
     urls: new SignedUrls(signShards, [SHARD.sha256]),
     buffers: new PartBuffers(),
-    hasher: new PartHasher(),
+    hasher,
+    recall,
     signal,
     onBytes: (count: number) => {
       told += count
@@ -259,6 +265,54 @@ describe('a download', () => {
     controller.abort(new Error('Enough.'))
     await expect(downloaded).rejects.toThrow('Enough.')
     expect(ended?.aborted).toBe(true)
+  })
+})
+
+describe('a download whose parts are lost with the thread that hashes', () => {
+  /** Lets the thread fall silent behind its first parts, and the time pass in which it is waited for. */
+  async function downloadLosing(recall: DownloadOptions['recall'], hashed = 1) {
+    const hasher = await hasherOn(new FakeHashThread(), hashed)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let ended = false
+    const downloaded = download({ hasher, recall }).finally(() => {
+      ended = true
+    })
+    downloaded.catch(() => undefined)
+    while (!ended) {
+      await vi.advanceTimersByTimeAsync(500)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return await downloaded
+  }
+
+  it('shouldFetchNothingTwiceThatIsKept', async () => {
+    const ranges = serve(byteStream)
+    const recalled: number[] = []
+    const { bytes, told } = await downloadLosing(async ({ offset, bytes: size }) => {
+      recalled.push(offset)
+      return DATA.slice(offset, offset + size)
+    })
+    expect(hash(bytes)).toBe(SHARD.sha256)
+    expect(told).toBe(SHARD.bytes)
+    expect(ranges).toEqual([undefined])
+    expect(recalled.length).toBeGreaterThan(0)
+  })
+
+  it.each([
+    { that: 'is not kept', recall: async () => undefined },
+    { that: 'is not kept as it was', recall: async ({ bytes }: Part) => new Uint8Array(bytes) },
+  ])('shouldFetchAnewWhat: $that', async ({ recall }) => {
+    const ranges = serve(byteStream)
+    const { bytes, told } = await downloadLosing(recall)
+    expect(hash(bytes)).toBe(SHARD.sha256)
+    expect(told).toBe(SHARD.bytes)
+    expect(ranges.length).toBeGreaterThan(1)
+  })
+
+  it('shouldRefuseWrongBytesAllTheSame', async () => {
+    serve((bytes) => byteStream(bytes.fill(0)))
+    const refused = downloadLosing(async ({ bytes }) => new Uint8Array(bytes), 0)
+    await expect(refused).rejects.toMatchObject({ code: 'shard_refused' })
   })
 })
 

@@ -3,14 +3,14 @@ import type { Shard } from '../../src/client/manifest'
 import { ShardKeeper } from '../../src/shards/shard-keeper'
 import { MemoryStore } from '../../src/shards/store/memory-store'
 import { OpfsStore } from '../../src/shards/store/opfs-store'
-import type { KeptShard, ShardStore, StoredShard } from '../../src/shards/store/store'
+import type { ShardRecord, ShardStore, StoredShard } from '../../src/shards/store/store'
 
 const QUOTA = 1_000
 const ABOUT = { model: 'm', unit: 'layer.0', dtype: 'f16' }
 
 interface Entry {
   size: number
-  record: KeptShard | undefined
+  record: ShardRecord | undefined
 }
 
 /** A disk of so many bytes: what is reserved is taken at once, whether or not a record says that it is whole. */
@@ -55,7 +55,7 @@ class FakeDisk implements ShardStore {
     }
   }
 
-  async list(): Promise<KeptShard[]> {
+  async list(): Promise<ShardRecord[]> {
     return [...this.entries.values()].flatMap(({ record }) => (record === undefined ? [] : [record]))
   }
 
@@ -273,11 +273,12 @@ describe('the memory of a page', () => {
   it('shouldHoldAShardForWholeOnlyWithAllItsBytes', () => {
     const store = new MemoryStore()
     expect(store.write('a', 4, bytes(4))).toBe(true)
-    expect(store.finish('a', 8)).toBe(false)
-    expect(store.whole).toEqual([])
+    const record: ShardRecord = { sha256: 'a', bytes: 8, ...ABOUT, used: 1 }
+    expect(store.finish(record)).toBe(false)
+    expect(store.list()).toEqual([])
     store.write('a', 0, bytes(4))
-    expect(store.finish('a', 8)).toBe(true)
-    expect(store.whole).toEqual(['a'])
+    expect(store.finish(record)).toBe(true)
+    expect(store.list()).toEqual([record])
   })
 
   it('shouldHaveRoomAgainForWhatItForgot', () => {
@@ -296,7 +297,7 @@ describe('the private file system', () => {
   })
 
   it('shouldReadARecordAgainThatAnotherPageWroteMeanwhile', async () => {
-    const record: KeptShard = { sha256: 'a', bytes: 8, ...ABOUT, used: 1 }
+    const record: ShardRecord = { sha256: 'a', bytes: 8, ...ABOUT, used: 1 }
     let reads = 0
     const file = {
       text: async () => {

@@ -1,5 +1,5 @@
 import type { Part } from '../../client/manifest'
-import { type KeptShard, parseRecord, type ShardStore, type StoredShard } from './store'
+import { parseRecord, type ShardRecord, type ShardStore, type StoredShard } from './store'
 
 const CACHE = 'splitcompute-shards'
 /** Keys of the Cache API are URLs; nothing is ever fetched from this host. */
@@ -22,7 +22,7 @@ export class CacheStore implements ShardStore {
     return (await this.#record(recordKey(sha256))) !== undefined
   }
 
-  async list(): Promise<KeptShard[]> {
+  async list(): Promise<ShardRecord[]> {
     const keys = await this.cache.keys()
     const records = keys.map(({ url }) => url).filter((url) => url.endsWith('/record'))
     const shards = await Promise.all(records.map((url) => this.#record(url)))
@@ -48,7 +48,7 @@ export class CacheStore implements ShardStore {
     await caches.delete(CACHE)
   }
 
-  async #record(url: string): Promise<KeptShard | undefined> {
+  async #record(url: string): Promise<ShardRecord | undefined> {
     const response = await this.cache.match(url)
     return response === undefined ? undefined : parseRecord(await response.text())
   }
@@ -75,7 +75,7 @@ class CachedShard implements StoredShard {
     await this.cache.put(this.#key(part), new Response(bytes))
   }
 
-  async finish(shard: KeptShard, signal: AbortSignal): Promise<void> {
+  async finish(shard: ShardRecord, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     await this.cache.put(recordKey(this.sha256), new Response(JSON.stringify(shard)))
   }

@@ -1,9 +1,12 @@
+import type { ShardRecord } from './store'
+
 /** Most bytes that are kept, a fraction of what a tab may have; the GPU has the same bytes once more. */
 const LIMIT = 256 * 1024 ** 2
 
 interface Entry {
   readonly parts: Map<number, Uint8Array<ArrayBuffer>>
-  whole: boolean
+  /** Once it is whole. */
+  record: ShardRecord | undefined
 }
 
 /** A page's memory for shards that the disk has no room for: spares a download when the GPU or its worker is lost. */
@@ -11,9 +14,9 @@ export class MemoryStore {
   readonly #entries = new Map<string, Entry>()
   #bytes = 0
 
-  /** Whole shards, by SHA-256. */
-  get whole(): string[] {
-    return [...this.#entries].flatMap(([sha256, { whole }]) => (whole ? [sha256] : []))
+  /** Whole shards. */
+  list(): ShardRecord[] {
+    return [...this.#entries.values()].flatMap(({ record }) => (record === undefined ? [] : [record]))
   }
 
   read(sha256: string, offset: number): Uint8Array<ArrayBuffer> | undefined {
@@ -22,7 +25,7 @@ export class MemoryStore {
 
   /** @returns whether there was room for it */
   write(sha256: string, offset: number, bytes: Uint8Array<ArrayBuffer>): boolean {
-    const entry = this.#entries.get(sha256) ?? { parts: new Map(), whole: false }
+    const entry = this.#entries.get(sha256) ?? { parts: new Map(), record: undefined }
     const more = bytes.byteLength - (entry.parts.get(offset)?.byteLength ?? 0)
     if (this.#bytes + more > LIMIT) {
       return false
@@ -34,12 +37,13 @@ export class MemoryStore {
   }
 
   /** @returns whether all the bytes of the shard are here, which is whole then */
-  finish(sha256: string, bytes: number): boolean {
-    const entry = this.#entries.get(sha256)
+  finish(record: ShardRecord): boolean {
+    const entry = this.#entries.get(record.sha256)
+    const whole = entry !== undefined && bytesOf(entry) === record.bytes
     if (entry !== undefined) {
-      entry.whole = bytesOf(entry) === bytes
+      entry.record = whole ? record : undefined
     }
-    return entry?.whole ?? false
+    return whole
   }
 
   delete(sha256: string): void {

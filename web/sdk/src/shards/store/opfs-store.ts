@@ -1,5 +1,5 @@
 import type { Part } from '../../client/manifest'
-import { type KeptShard, parseRecord, type ShardStore, type StoredShard } from './store'
+import { parseRecord, type ShardRecord, type ShardStore, type StoredShard } from './store'
 
 const FOLDER = 'splitcompute'
 const DATA = '.safetensors'
@@ -41,9 +41,9 @@ export class OpfsStore implements ShardStore {
     return (await readRecord(await this.#folder(), sha256)) !== undefined
   }
 
-  async list(): Promise<KeptShard[]> {
+  async list(): Promise<ShardRecord[]> {
     const folder = await this.#folder()
-    const shards: KeptShard[] = []
+    const shards: ShardRecord[] = []
     for await (const name of folder.keys()) {
       if (name.endsWith(RECORD)) {
         const record = await readRecord(folder, name.slice(0, -RECORD.length))
@@ -135,7 +135,7 @@ class OpfsShard implements StoredShard {
     }
   }
 
-  async finish(shard: KeptShard, signal: AbortSignal): Promise<void> {
+  async finish(shard: ShardRecord, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (!this.whole) {
       this.handle.flush()
@@ -158,7 +158,10 @@ class OpfsShard implements StoredShard {
   }
 }
 
-async function readRecord(folder: FileSystemDirectoryHandle, sha256: string): Promise<KeptShard | undefined> {
+async function readRecord(
+  folder: FileSystemDirectoryHandle,
+  sha256: string,
+): Promise<ShardRecord | undefined> {
   for (let again = false; ; again = true) {
     try {
       const handle = await folder.getFileHandle(sha256 + RECORD)

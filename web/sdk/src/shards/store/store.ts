@@ -1,7 +1,7 @@
 import type { Part } from '../../client/manifest'
 
 /** What a store knows of a whole shard. */
-export interface KeptShard {
+export interface ShardRecord {
   readonly sha256: string
   readonly bytes: number
   readonly model: string
@@ -33,7 +33,7 @@ export interface Shelf {
 /** A shelf that lasts from one visit to the next. */
 export interface ShardStore extends Shelf {
   /** Whole shards. */
-  list(): Promise<KeptShard[]>
+  list(): Promise<ShardRecord[]>
 
   /** Shards that a visit before left unfinished, or that others are writing. */
   unfinished(): Promise<string[]>
@@ -71,16 +71,16 @@ export interface StoredShard {
    *
    * @throws Error the signal's reason, and then nothing is written
    */
-  finish(shard: KeptShard, signal: AbortSignal): Promise<void>
+  finish(shard: ShardRecord, signal: AbortSignal): Promise<void>
 
   close(): void
 }
 
 /** Reads a record back. What is not one, or is half of one, is as good as absent. */
-export function parseRecord(text: string): KeptShard | undefined {
+export function parseRecord(text: string): ShardRecord | undefined {
   try {
     const { sha256, bytes, model, unit, dtype, used } = JSON.parse(text) as Partial<
-      Record<keyof KeptShard, unknown>
+      Record<keyof ShardRecord, unknown>
     >
     if (
       typeof sha256 === 'string' &&

@@ -1,6 +1,7 @@
 package io.splitcompute.infra;
 
 import java.util.List;
+import java.util.Optional;
 import software.amazon.awscdk.IgnoreMode;
 import software.amazon.awscdk.services.ecr.IRepository;
 import software.amazon.awscdk.services.ecr.Repository;
@@ -41,8 +42,7 @@ enum HeadImage {
 
   /** As a Lambda function's code. */
   DockerImageCode lambda(Construct scope, Settings settings) {
-    return settings
-        .headImage()
+    return named(settings)
         .map(
             image ->
                 DockerImageCode.fromEcr(
@@ -62,8 +62,7 @@ enum HeadImage {
 
   /** As a container's image. */
   ContainerImage container(Construct scope, Settings settings) {
-    return settings
-        .headImage()
+    return named(settings)
         .map(
             image ->
                 (ContainerImage) EcrImage.fromEcrRepository(repository(scope, image), tag(image)))
@@ -77,6 +76,10 @@ enum HeadImage {
                         .ignoreMode(IgnoreMode.DOCKER)
                         .exclude(ALL_BUT)
                         .build()));
+  }
+
+  private Optional<String> named(Settings settings) {
+    return this == CPU ? settings.headImage() : settings.gpuImage();
   }
 
   private static String folder(Settings settings) {

@@ -7,6 +7,8 @@ import software.amazon.awscdk.services.ec2.FlowLogOptions;
 import software.amazon.awscdk.services.ec2.FlowLogTrafficType;
 import software.amazon.awscdk.services.ec2.GatewayVpcEndpointAwsService;
 import software.amazon.awscdk.services.ec2.GatewayVpcEndpointOptions;
+import software.amazon.awscdk.services.ec2.SubnetSelection;
+import software.amazon.awscdk.services.ec2.SubnetType;
 import software.amazon.awscdk.services.ec2.Vpc;
 import software.amazon.awscdk.services.logs.LogGroup;
 import software.amazon.awscdk.services.logs.RetentionDays;
@@ -14,6 +16,10 @@ import software.constructs.Construct;
 
 /** The network of GPU instances: private, with S3 at no cost a byte and one way out. */
 final class Networks {
+  /** Where instances, containers and the load balancer are. */
+  static final SubnetSelection PRIVATE =
+      SubnetSelection.builder().subnetType(SubnetType.PRIVATE_WITH_EGRESS).build();
+
   private Networks() {}
 
   static Vpc forGpus(Construct scope) {

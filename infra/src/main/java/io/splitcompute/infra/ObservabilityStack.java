@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 import software.amazon.awscdk.Duration;
 import software.amazon.awscdk.Stack;
 import software.amazon.awscdk.StackProps;
@@ -22,6 +21,7 @@ import software.amazon.awscdk.services.cloudwatch.TreatMissingData;
 import software.amazon.awscdk.services.cloudwatch.actions.SnsAction;
 import software.amazon.awscdk.services.iam.PolicyStatement;
 import software.amazon.awscdk.services.iam.ServicePrincipal;
+import software.amazon.awscdk.services.lambda.IFunction;
 import software.amazon.awscdk.services.s3.Bucket;
 import software.amazon.awscdk.services.sns.Topic;
 import software.amazon.awscdk.services.sns.subscriptions.EmailSubscription;
@@ -42,7 +42,7 @@ public final class ObservabilityStack extends Stack {
   private final List<IWidget> widgets = new ArrayList<>();
 
   /**
-   * @param gpu the GPU containers, or null where there are none
+   * @param head where the routes to the head lead
    */
   public ObservabilityStack(
       Construct scope,
@@ -51,23 +51,16 @@ public final class ObservabilityStack extends Stack {
       Settings settings,
       StorageStack storage,
       ApiStack api,
-      @Nullable GpuStack gpu) {
+      Head head) {
     super(scope, id, props);
     topic = Topic.Builder.create(this, "Alarms").enforceSsl(true).build();
     settings.alarmEmail().ifPresent(email -> topic.addSubscription(new EmailSubscription(email)));
     watchApi(api);
-    api.cpuHead()
-        .ifPresent(
-            head -> {
-              draw("Head function", head.metricErrors(), head.metricThrottles());
-              alarm(
-                  "HeadThrottled",
-                  "More requests than head functions may run at once: raise headConcurrency",
-                  head.metricThrottles(MetricOptions.builder().period(PERIOD).build()),
-                  SERVER_ERRORS);
-            });
-    if (gpu != null) {
-      watchGpus(gpu);
+    api.cpuHead().ifPresent(this::watchFunction);
+    if (head instanceof Head.Function managed) {
+      watchFunction(managed.function());
+    } else if (head instanceof Head.Balanced balanced) {
+      watchGpus(balanced);
     }
     watchEgress(settings, storage, api);
     Dashboard.Builder.create(this, "Dashboard")
@@ -94,8 +87,18 @@ public final class ObservabilityStack extends Stack {
     alarm("Slow", "The API's p95 is above 5 s", api.stage().metricLatency(p95), P95_MILLISECONDS);
   }
 
-  private void watchGpus(GpuStack gpu) {
-    draw("Waiting in the head", gpu.queuedRequests(), gpu.queuedTokens());
+  private void watchFunction(IFunction head) {
+    MetricOptions options = MetricOptions.builder().period(PERIOD).build();
+    draw("Head function", head.metricErrors(options), head.metricThrottles(options));
+    alarm(
+        "HeadThrottled",
+        "More requests than head functions may run at once: raise headConcurrency, or maxGpus",
+        head.metricThrottles(options),
+        SERVER_ERRORS);
+  }
+
+  private void watchGpus(Head.Balanced head) {
+    draw("Waiting in the head", HeadMetrics.queuedRequests(), HeadMetrics.queuedTokens());
     MathExpression use =
         MathExpression.Builder.create()
             .expression("100 * busy / (PERIOD(busy) * healthy)")
@@ -104,15 +107,15 @@ public final class ObservabilityStack extends Stack {
             .usingMetrics(
                 Map.of(
                     "busy",
-                    gpu.deviceSeconds(),
+                    HeadMetrics.deviceSeconds(),
                     "healthy",
-                    gpu.head().targets().getMetrics().healthyHostCount()))
+                    head.targets().getMetrics().healthyHostCount()))
             .build();
     draw("GPU use (%)", use);
     alarm(
         "QueueLong",
         "Requests wait although the pool could grow: raise maxGpus",
-        gpu.queuedRequests(),
+        HeadMetrics.queuedRequests(),
         QUEUED_REQUESTS);
     alarm("GpusBusy", "GPUs are busy over 95 %: the pool is too small", use, 95);
   }
@@ -195,6 +198,12 @@ public final class ObservabilityStack extends Stack {
                         .unit("USD")
                         .build())
                 .build())
+        .resourceTags(
+            List.of(
+                CfnBudget.ResourceTagProperty.builder()
+                    .key(Stacks.TAG)
+                    .value(Stacks.TAG_VALUE)
+                    .build()))
         .notificationsWithSubscribers(
             List.of(
                 CfnBudget.NotificationWithSubscribersProperty.builder()

@@ -23,8 +23,9 @@ import org.jspecify.annotations.Nullable;
  * @param egressUsdPerDay dollars of egress a day above which an alarm sounds
  * @param monthlyBudgetUsd dollars a month above which the account's budget warns
  * @param alarmEmail who is told
- * @param headImage the head's image as {@code REPOSITORY:TAG} in this account's registry; none has
- *     it built from the sources
+ * @param headImage the head's image for CPUs as {@code REPOSITORY:TAG} in this account's registry;
+ *     none has it built from the sources
+ * @param gpuImage likewise the head's image for GPUs
  * @param project the checkout, built
  */
 public record Settings(
@@ -43,6 +44,7 @@ public record Settings(
     double monthlyBudgetUsd,
     Optional<String> alarmEmail,
     Optional<String> headImage,
+    Optional<String> gpuImage,
     Path project) {
 
   private static final int MOST = 10_000;
@@ -59,12 +61,8 @@ public record Settings(
       throw new IllegalArgumentException(
           "maxGpus must be at least 1 and at least minGpus, not " + maxGpus);
     }
-    headImage.ifPresent(
-        image -> {
-          if (!image.matches("[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*")) {
-            throw new IllegalArgumentException("headImage must be REPOSITORY:TAG, not " + image);
-          }
-        });
+    headImage.ifPresent(image -> requireImage("headImage", image));
+    gpuImage.ifPresent(image -> requireImage("gpuImage", image));
   }
 
   /**
@@ -92,7 +90,14 @@ public record Settings(
         values.dollars("monthlyBudgetUsd", 50),
         values.text("alarmEmail"),
         values.text("headImage"),
+        values.text("gpuImage"),
         project);
+  }
+
+  private static void requireImage(String name, String image) {
+    if (!image.matches("[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*")) {
+      throw new IllegalArgumentException(name + " must be REPOSITORY:TAG, not " + image);
+    }
   }
 
   private static void requireOrigin(String origin) {

@@ -38,14 +38,15 @@ import software.amazon.awscdk.services.s3.deployment.Source;
 import software.constructs.Construct;
 
 /**
- * The page and the SDK's module behind CloudFront, from a bucket that only it can read. One build
+ * The page and the SDK's modules behind CloudFront, from a bucket that only it can read. One build
  * serves every stage: which API it talks to stands in {@code config.json}, written here.
  */
 public final class SiteStack extends Stack {
 
   private static final String SITE_FOLDER = "web/site/dist";
   private static final String SDK_FOLDER = "web/sdk/dist";
-  private static final String SDK_MODULE = "splitcompute.js";
+  // The module, and beside it what it imports when it is wanted: the tokenizer, the worker.
+  private static final String SDK_MODULES = "*.js";
   // CDK's function unpacks in memory; the default fails on large sites and is slow on small ones.
   private static final int DEPLOYMENT_MEGABYTES = 512;
 
@@ -221,7 +222,7 @@ public final class SiteStack extends Stack {
         .destinationKeyPrefix("sdk")
         .sources(List.of(Source.asset(settings.project().resolve(SDK_FOLDER).toString())))
         .exclude(List.of("*"))
-        .include(List.of(SDK_MODULE))
+        .include(List.of(SDK_MODULES))
         .prune(false)
         .memoryLimit(DEPLOYMENT_MEGABYTES)
         .cacheControl(List.of(CacheControl.fromString("no-cache")))

@@ -1,9 +1,13 @@
 package io.splitcompute.infra;
 
+import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import software.amazon.awscdk.App;
+import software.amazon.awscdk.CfnResource;
 import software.amazon.awscdk.StackProps;
 import software.amazon.awscdk.Tags;
+import software.constructs.IConstruct;
 
 /**
  * All stacks, by lifetime: storage outlives the functions, functions and GPUs outlive the site.
@@ -16,6 +20,11 @@ record Stacks(
     ApiStack api,
     SiteStack site,
     ObservabilityStack observability) {
+
+  /** The tag of all that is deployed. */
+  static final String TAG = "project";
+
+  static final String TAG_VALUE = "splitcompute";
 
   private static final String GPU = "SplitComputeGpu";
 
@@ -49,9 +58,23 @@ record Stacks(
             settings,
             storage,
             api,
-            gpu);
-    Tags.of(app).add("project", "splitcompute");
+            head);
+    tag(app);
     return new Stacks(storage, gpu, api, site, observability);
+  }
+
+  private static void tag(App app) {
+    Tags.of(app).add(TAG, TAG_VALUE);
+    // CDK's own functions are no constructs that take tags.
+    for (IConstruct construct : app.getNode().findAll()) {
+      if (construct.getNode().getId().startsWith("Custom::")) {
+        for (String part : List.of("Role", "Handler")) {
+          if (construct.getNode().tryFindChild(part) instanceof CfnResource resource) {
+            resource.addPropertyOverride("Tags", List.of(Map.of("Key", TAG, "Value", TAG_VALUE)));
+          }
+        }
+      }
+    }
   }
 
   private static StackProps props(String description) {

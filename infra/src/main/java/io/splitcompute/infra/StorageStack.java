@@ -120,7 +120,7 @@ public final class StorageStack extends Stack {
         .allowedOrigins(List.of(origin))
         .allowedMethods(List.of(HttpMethods.GET, HttpMethods.HEAD))
         .allowedHeaders(List.of("Range", "Content-Type"))
-        .exposedHeaders(List.of("Content-Range", "ETag"))
+        .exposedHeaders(List.of("Content-Range", "ETag", "Retry-After"))
         .maxAge(CORS_SECONDS)
         .build();
   }

@@ -22,6 +22,9 @@ final class CostPage {
   // BytesDownloaded and its siblings, of each of two buckets.
   private static final int BUCKET_METRICS = 16 * 2;
 
+  // Detailed monitoring's seven, and the head's three.
+  private static final int INSTANCE_METRICS = 7 + 3;
+
   private final Prices prices = Prices.read();
   private final List<String> lines = new ArrayList<>();
 
@@ -35,8 +38,8 @@ final class CostPage {
     lines.add("<!-- Written by CostPageTest from prices.json and the synthesised stacks. -->");
     lines.add("");
     lines.add(
-        "Dollars in %s, %s: %s. Another region or agreement is another `prices.json`."
-            .formatted(prices.region(), prices.date(), prices.source()));
+        "Dollars in %s, on demand, first tier, without free tiers and taxes. The prices are defaults, put down in %s and **not read from AWS's lists**: check those that matter to you, the table below says where. Another region or agreement is another `prices.json`."
+            .formatted(prices.region(), prices.date()));
     atRest();
     perMillion();
     theTable();
@@ -61,7 +64,12 @@ final class CostPage {
         HOURS * 60 / MILLION * prices.of("Express workflow, a million runs"),
         "a run a minute");
     double gpu = HOURS * prices.of("g6.xlarge, an hour");
-    row("one GPU that always runs, `ecs-gpu` with `minGpus=1`", gpu, "g6.xlarge");
+    row(
+        "one GPU that always runs, `ecs-gpu` with `minGpus=1`",
+        gpu
+            + GpuInstances.DISK_GIB * prices.of("gp3 disk, a GB-month")
+            + INSTANCE_METRICS * prices.of("CloudWatch custom metric, a month"),
+        "g6.xlarge, its disk of %d GB and its metrics".formatted(GpuInstances.DISK_GIB));
     row(
         "one GPU, `lambda-gpu`",
         gpu * (1 + prices.of("Lambda Managed Instances, share of the instance's price")),
@@ -140,12 +148,24 @@ final class CostPage {
   }
 
   private void theTable() {
-    lines.addAll(List.of("", "## The prices", "", "| price | dollars |", "|---|--:|"));
+    lines.addAll(
+        List.of(
+            "",
+            "## The prices",
+            "",
+            "| price | dollars | to be checked at | somebody else says the same |",
+            "|---|--:|---|---|"));
     prices
-        .usd()
+        .prices()
         .forEach(
-            (name, usd) ->
-                lines.add("| %s | %s |".formatted(name, BigDecimal.valueOf(usd).toPlainString())));
+            (name, price) ->
+                lines.add(
+                    "| %s | %s | %s | %s |"
+                        .formatted(
+                            name,
+                            BigDecimal.valueOf(price.usd()).toPlainString(),
+                            price.page(),
+                            price.seen() == null ? "not found" : price.seen())));
   }
 
   private static double seconds(int milliseconds, int megabytes) {

@@ -73,7 +73,7 @@ final class GpuStackTest {
 
   @Test
   void shouldScaleOnRequestsAndTokensThatWait() {
-    for (String metric : List.of(GpuStack.QUEUED_REQUESTS, GpuStack.QUEUED_TOKENS)) {
+    for (String metric : List.of(HeadMetrics.QUEUED_REQUESTS, HeadMetrics.QUEUED_TOKENS)) {
       containers()
           .hasResourceProperties(
               "AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -84,7 +84,11 @@ final class GpuStackTest {
                           Map.of(
                               "CustomizedMetricSpecification",
                               Match.objectLike(
-                                  Map.of("Namespace", GpuStack.METRICS, "MetricName", metric)))))));
+                                  Map.of(
+                                      "Namespace",
+                                      HeadMetrics.NAMESPACE,
+                                      "MetricName",
+                                      metric)))))));
     }
     containers()
         .hasResourceProperties(

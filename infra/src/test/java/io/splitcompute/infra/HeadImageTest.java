@@ -58,4 +58,15 @@ final class HeadImageTest {
     assertFalse(Files.exists(context.resolve("web")));
     assertFalse(Files.exists(context.resolve(".git")));
   }
+
+  /** A pool that may sleep has a CPU head beside it, and each of the two runs its own image. */
+  @Test
+  void shouldTakeEachImageFromTheRepositoryOfItsOwn() {
+    Synthesised synthesised = Synthesised.with(HeadHost.ECS_GPU);
+    String cpu = synthesised.template("Api").findResources("AWS::Lambda::Function").toString();
+    String gpu = synthesised.template("Gpu").findResources("AWS::ECS::TaskDefinition").toString();
+
+    assertTrue(cpu.contains("splitcompute/head:0.1.0"), cpu);
+    assertTrue(gpu.contains("splitcompute/head-gpu:0.1.0"), gpu);
+  }
 }

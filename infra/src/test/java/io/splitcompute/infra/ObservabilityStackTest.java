@@ -22,6 +22,12 @@ final class ObservabilityStackTest {
   }
 
   @Test
+  void shouldAlarmOnThrottlesOfAFunctionOnManagedInstances() {
+    assertEquals(
+        List.of("Egress", "HeadThrottled", "ServerErrors", "Slow"), alarms(HeadHost.LAMBDA_GPU));
+  }
+
+  @Test
   void shouldAlarmOnQueueAndGpusWhereThereAreSome() {
     assertEquals(
         List.of("Egress", "GpusBusy", "HeadThrottled", "QueueLong", "ServerErrors", "Slow"),

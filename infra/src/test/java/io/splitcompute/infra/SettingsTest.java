@@ -38,7 +38,8 @@ final class SettingsTest {
     "egressUsdPerDay, NaN, egressUsdPerDay",
     "monthlyBudgetUsd, much, monthlyBudgetUsd",
     "jwtIssuer, https://issuer.example, jwtAudience",
-    "headImage, no-tag, REPOSITORY:TAG"
+    "headImage, no-tag, headImage must be REPOSITORY:TAG",
+    "gpuImage, no-tag, gpuImage must be REPOSITORY:TAG"
   })
   void shouldRefuseWhatIsNotValid(String name, String value, String said) {
     IllegalArgumentException refusal =

@@ -105,6 +105,22 @@ final class SiteStackTest {
                                             "Cross-Origin-Resource-Policy", "cross-origin")))))))));
   }
 
+  /** The one module imports others from beside it, among them the tokenizer. */
+  @Test
+  void shouldServeAllModulesOfTheSdk() {
+    template()
+        .hasResourceProperties(
+            "Custom::CDKBucketDeployment",
+            Match.objectLike(
+                Map.of(
+                    "DestinationBucketKeyPrefix",
+                    "sdk",
+                    "Exclude",
+                    List.of("*"),
+                    "Include",
+                    List.of("*.js"))));
+  }
+
   @Test
   void shouldKeepHashedAssetsForEverAndNothingElse() {
     template()

@@ -57,6 +57,7 @@ final class Synthesised {
     Map<String, String> context = new HashMap<>(more);
     context.putIfAbsent("siteOrigin", ORIGIN);
     context.putIfAbsent("headImage", "splitcompute/head:0.1.0");
+    context.putIfAbsent("gpuImage", "splitcompute/head-gpu:0.1.0");
     return Settings.of(context::get, Path.of(".."));
   }
 

@@ -17,6 +17,7 @@ public enum ProblemType {
       HttpStatus.UNSUPPORTED_MEDIA_TYPE,
       "The body's media type is not supported"),
   TOO_LARGE("too-large", HttpStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
+  TOO_SLOW("too-slow", HttpStatus.REQUEST_TIMEOUT, "The request did not come in time"),
   OVERLOADED("overloaded", HttpStatus.TOO_MANY_REQUESTS, "Too many requests are waiting"),
   NOT_READY("not-ready", HttpStatus.SERVICE_UNAVAILABLE, "The service is not ready"),
   FORBIDDEN("forbidden", HttpStatus.FORBIDDEN, "The request is not allowed"),

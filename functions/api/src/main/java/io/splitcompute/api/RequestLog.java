@@ -1,11 +1,13 @@
 package io.splitcompute.api;
 
+import io.micronaut.core.order.Ordered;
 import io.micronaut.http.HttpRequest;
 import io.micronaut.http.HttpResponse;
 import io.micronaut.http.MutableHttpResponse;
 import io.micronaut.http.annotation.RequestFilter;
 import io.micronaut.http.annotation.ResponseFilter;
 import io.micronaut.http.annotation.ServerFilter;
+import io.micronaut.http.server.annotation.PreMatching;
 import java.util.UUID;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -14,11 +16,11 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Gives each request an id, in {@code X-Request-Id} and in the log: its caller's, if that is fit
- * for a log. Logged are a request's method, route and outcome; never its body, which may be a
- * user's text, nor its query.
+ * for a log. Logged are the method, route and outcome of the API's calls; never a body, which may
+ * be a user's text, nor a query.
  */
-@ServerFilter("/v1/**")
-final class RequestLog {
+@ServerFilter(ServerFilter.MATCH_ALL_PATTERN)
+final class RequestLog implements Ordered {
 
   static final String NAME = "io.splitcompute.requests";
 
@@ -28,12 +30,19 @@ final class RequestLog {
   private static final String ARRIVED = "splitcompute.request.arrived";
   private static final Pattern FIT = Pattern.compile("[A-Za-z0-9._=-]{1,64}");
 
+  @PreMatching
   @RequestFilter
   void arrived(HttpRequest<?> request) {
     String asked = request.getHeaders().get(HEADER);
     request.setAttribute(
         ID, asked != null && FIT.matcher(asked).matches() ? asked : UUID.randomUUID().toString());
     request.setAttribute(ARRIVED, System.nanoTime());
+  }
+
+  @PreMatching
+  @ResponseFilter
+  void answeredPreflight(HttpRequest<?> request, @Nullable MutableHttpResponse<?> response) {
+    answered(request, response);
   }
 
   @ResponseFilter
@@ -43,6 +52,9 @@ final class RequestLog {
     }
     String id = request.getAttribute(ID, String.class).orElse("");
     response.header(HEADER, id);
+    if (!request.getPath().startsWith("/v1/")) {
+      return;
+    }
     LOG.atInfo()
         .addKeyValue("requestId", id)
         .addKeyValue("method", request.getMethodName())
@@ -51,6 +63,12 @@ final class RequestLog {
         .addKeyValue("milliseconds", milliseconds(request))
         .addKeyValue("bytes", bytes(response))
         .log("request");
+  }
+
+  /** Outside the filter of CORS, which answers preflights itself, before a route is looked for. */
+  @Override
+  public int getOrder() {
+    return HIGHEST_PRECEDENCE;
   }
 
   private static double milliseconds(HttpRequest<?> request) {

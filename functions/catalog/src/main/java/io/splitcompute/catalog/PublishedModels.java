@@ -37,6 +37,8 @@ final class PublishedModels {
   private final Clock clock;
   private final Map<ModelName, Remembered> manifests = new ConcurrentHashMap<>();
 
+  private final Map<ModelName, String> said = new ConcurrentHashMap<>();
+
   PublishedModels(
       WeightStore store,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> only) {
@@ -54,7 +56,11 @@ final class PublishedModels {
         // A model can go between the listing and the look: it is then not listed.
         find(model).ifPresent(all::add);
       } catch (InvalidManifestException invalid) {
-        LOG.warn("The model {} is not listed: {}", model, invalid.getMessage());
+        String reason = String.valueOf(invalid.getMessage());
+        // Once for each fault: whoever asks for the list again and again must not fill the log.
+        if (!reason.equals(said.put(model, reason))) {
+          LOG.warn("The model {} is not listed: {}", model, reason);
+        }
       }
     }
     return all;

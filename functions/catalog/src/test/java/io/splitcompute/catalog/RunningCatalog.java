@@ -140,7 +140,8 @@ final class RunningCatalog implements AutoCloseable {
     return response.headers().firstValue("Content-Type").orElse("");
   }
 
-  private URI server() {
+  /** Where it listens. */
+  URI server() {
     EmbeddedServer server = context.getBean(EmbeddedServer.class);
     return server.isRunning() ? server.getURI() : server.start().getURI();
   }

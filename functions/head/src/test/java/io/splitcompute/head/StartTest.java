@@ -2,9 +2,11 @@ package io.splitcompute.head;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.micronaut.context.ApplicationContext;
 import io.micronaut.runtime.server.EmbeddedServer;
+import io.splitcompute.api.ProblemException;
 import io.splitcompute.head.model.Heads;
 import io.splitcompute.s3.EmbeddedS3;
 import io.splitcompute.weights.Manifest;
@@ -17,6 +19,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -102,21 +105,17 @@ final class StartTest {
   }
 
   private EmbeddedServer start() {
-    return ApplicationContext.run(
-        EmbeddedServer.class,
-        Map.of(
-            "micronaut.server.port",
-            -1,
-            "splitcompute.weights",
-            "s3:weights",
-            "splitcompute.s3-endpoint",
-            s3.endpoint().toString(),
-            "splitcompute.path-style",
-            true,
-            "splitcompute.cache-folder",
-            folder.resolve("cache").toString(),
-            "splitcompute.models",
-            List.of(MODEL.value())));
+    return start(Map.of("splitcompute.models", List.of(MODEL.value())));
+  }
+
+  private EmbeddedServer start(Map<String, Object> more) {
+    Map<String, Object> properties = new HashMap<>(more);
+    properties.put("micronaut.server.port", -1);
+    properties.put("splitcompute.weights", "s3:weights");
+    properties.put("splitcompute.s3-endpoint", s3.endpoint().toString());
+    properties.put("splitcompute.path-style", true);
+    properties.put("splitcompute.cache-folder", folder.resolve("cache").toString());
+    return ApplicationContext.run(EmbeddedServer.class, properties);
   }
 
   private static int health(EmbeddedServer server) throws Exception {
@@ -148,6 +147,34 @@ final class StartTest {
       put(shard);
       awaitReady(server);
       assertEquals(200, health(server));
+    }
+  }
+
+  @Test
+  void shouldFindAModelThatIsPublishedLater() throws Exception {
+    String key = "models/" + MODEL + "/manifest.json";
+    client.deleteObject(request -> request.bucket("weights").key(key));
+    try (EmbeddedServer server = start(Map.of("splitcompute.look-again", "100ms"))) {
+      Heads heads = server.getApplicationContext().getBean(Heads.class);
+      awaitReady(server);
+      assertThrows(ProblemException.class, () -> heads.get(MODEL.value()));
+
+      client.putObject(
+          request -> request.bucket("weights").key(key),
+          RequestBody.fromBytes(manifest.manifest().bytes()));
+
+      while (!serves(heads)) {
+        Thread.sleep(20);
+      }
+    }
+  }
+
+  private static boolean serves(Heads heads) {
+    try {
+      heads.get(MODEL.value());
+      return true;
+    } catch (ProblemException notYet) {
+      return false;
     }
   }
 

@@ -32,9 +32,9 @@ import org.slf4j.spi.LoggingEventBuilder;
 /**
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
  * are published. They load in the background from the start on; until each was tried, and one of
- * them is there, the container is not ready. One that cannot be loaded is tried again, for ever. A
- * store without a model keeps no container from being ready, for whoever sets one up publishes
- * behind that; it is looked into again until there is one.
+ * them is there, the container is not ready. One that cannot be loaded is tried again, for ever,
+ * and where no names are given one that is published later is found: a store without a model keeps
+ * no container from being ready, for whoever sets one up publishes behind that.
  */
 @Context
 public final class Heads {
@@ -57,6 +57,7 @@ public final class Heads {
             return thread;
           });
   private final Duration patience;
+  private final Duration lookAgain;
   private final CountDownLatch loaded = new CountDownLatch(1);
   private volatile Optional<String> failure = Optional.empty();
 
@@ -69,7 +70,8 @@ public final class Heads {
       Scheduler scheduler,
       MeterRegistry registry,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> names,
-      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience) {
+      @Property(name = "splitcompute.wait-for-models", defaultValue = "0s") Duration patience,
+      @Property(name = "splitcompute.look-again", defaultValue = "1m") Duration lookAgain) {
     this.store = store;
     this.devices = devices;
     this.scheduler = scheduler;
@@ -77,6 +79,7 @@ public final class Heads {
     // An absent list comes as one blank name.
     this.names = names.stream().filter(name -> !name.isBlank()).toList();
     this.patience = patience;
+    this.lookAgain = lookAgain;
     loader.execute(this::loadAll);
   }
 
@@ -136,28 +139,37 @@ public final class Heads {
     double booted = secondsSinceTheProcessStarted();
     gauge("splitcompute.boot.seconds", "From the process's start to that of loading", booted);
     Duration pause = Duration.ofSeconds(1);
+    boolean told = false;
     while (!Thread.currentThread().isInterrupted()) {
       loadMissing(pause);
       if (missing.filter(Set::isEmpty).isPresent()) {
         failure = Optional.empty();
         loaded.countDown();
-        if (!heads.isEmpty()) {
-          double ready = secondsSinceTheProcessStarted();
-          gauge("splitcompute.ready.seconds", "From the process's start to its readiness", ready);
-          LOG.atInfo()
-              .addKeyValue("bootSeconds", booted)
-              .addKeyValue("readySeconds", ready)
-              .log("Ready");
+        if (heads.isEmpty()) {
+          LOG.warn("The store has no model; looking again in {} s", lookAgain.toSeconds());
+        } else if (!told) {
+          told = true;
+          tellReady(booted);
+        }
+        if (!names.isEmpty()) {
           return;
         }
-        LOG.warn("The store has no model; looking again in {} s", pause.toSeconds());
+        pause = Duration.ofSeconds(1);
+        sleep(lookAgain);
+      } else {
+        sleep(pause);
+        pause =
+            pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
+                ? pause.multipliedBy(2)
+                : LONGEST_PAUSE;
       }
-      sleep(pause);
-      pause =
-          pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
-              ? pause.multipliedBy(2)
-              : LONGEST_PAUSE;
     }
+  }
+
+  private void tellReady(double booted) {
+    double ready = secondsSinceTheProcessStarted();
+    gauge("splitcompute.ready.seconds", "From the process's start to its readiness", ready);
+    LOG.atInfo().addKeyValue("bootSeconds", booted).addKeyValue("readySeconds", ready).log("Ready");
   }
 
   /** Loads each model that is not loaded yet: one that fails does not keep the others. */
