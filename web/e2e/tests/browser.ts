@@ -17,11 +17,16 @@ const WEBGPU = [
   '--use-vulkan=swiftshader',
 ]
 
-export function launchBrowser({ webgpu }: { webgpu: boolean }): Promise<Browser> {
-  return chromium.launch({
-    executablePath: chromiumPath(),
-    args: webgpu ? [...QUIET, ...WEBGPU] : [...QUIET, '--disable-features=WebGPU,WebGPUService'],
-  })
+/** @param args more of Chromium's switches */
+export function launchBrowser({
+  webgpu,
+  args = [],
+}: {
+  webgpu: boolean
+  args?: readonly string[]
+}): Promise<Browser> {
+  const features = webgpu ? WEBGPU : ['--disable-features=WebGPU,WebGPUService']
+  return chromium.launch({ executablePath: chromiumPath(), args: [...QUIET, ...features, ...args] })
 }
 
 /** A browser with a profile of its own on the disk: there the quota of an origin can be set. */

@@ -27,7 +27,7 @@ import org.yaml.snakeyaml.nodes.Tag;
  * A template with its parameters filled in, and with {@code <>} in the place of every reference to
  * a resource, so that templates which name their resources differently can be compared.
  */
-final class Resolved {
+public final class Resolved {
 
   private static final String REFERENCE = "<>";
   private static final Set<String> OPAQUE =
@@ -57,13 +57,13 @@ final class Resolved {
   }
 
   /** A template in a YAML file, with its short forms of functions. */
-  static Resolved of(Path file, Map<String, String> parameters) throws IOException {
+  public static Resolved of(Path file, Map<String, String> parameters) throws IOException {
     Object template = new Yaml(new Functions()).load(Files.readString(file));
     return new Resolved(JSON.valueToTree(template), parameters);
   }
 
   /** Resources of a type with their resolved properties, by their ids. */
-  Map<String, JsonNode> resources(String type) {
+  public Map<String, JsonNode> resources(String type) {
     Map<String, JsonNode> found = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> resource : template.path("Resources").properties()) {
       if (resource.getValue().path("Type").asText().equals(type)) {

@@ -90,7 +90,7 @@ final class MemoryWatch implements AutoCloseable {
     return new Sample(
         resident() / MEGABYTE,
         sum(text, "jvm_buffer_memory_used_bytes{id=\"direct\"") / MEGABYTE,
-        sum(text, "splitcompute_device_arrays{"));
+        sum(text, "splitcompute_arrays{"));
   }
 
   /** Bytes; NaN where the system does not tell. */

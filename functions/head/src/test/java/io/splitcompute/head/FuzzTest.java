@@ -106,12 +106,7 @@ final class FuzzTest {
 
   /** Arrays that DJL manages. */
   private static double arrays() {
-    return head
-        .context()
-        .getBean(MeterRegistry.class)
-        .find("splitcompute.device.arrays")
-        .gauges()
-        .stream()
+    return head.context().getBean(MeterRegistry.class).find("splitcompute.arrays").gauges().stream()
         .mapToDouble(Gauge::value)
         .sum();
   }

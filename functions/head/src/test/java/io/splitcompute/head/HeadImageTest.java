@@ -12,11 +12,8 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Base64;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -29,9 +26,6 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(120)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the image is Linux")
 final class HeadImageTest {
-
-  private static final String BODY =
-      "{\"model\":\"gpt2-plain\",\"input\":[[1,2,3]],\"cut\":2,\"dtype\":\"f32\"}";
 
   @TempDir private static Path folder;
   private static Path app;
@@ -85,92 +79,6 @@ final class HeadImageTest {
     }
     assertTrue(found, log.toString());
     assertTrue(!log.toString().contains("a secret"), log.toString());
-  }
-
-  @Test
-  void shouldServeLambdaOneInvocationAtATime() throws Exception {
-    try (RuntimeApi lambda = new RuntimeApi()) {
-      Process head = start(lambda("1", lambda));
-      try {
-        assertActivations(lambda.invoke(event()).get(60, TimeUnit.SECONDS));
-        assertActivations(lambda.invoke(event()).get(60, TimeUnit.SECONDS));
-      } finally {
-        stop(head);
-      }
-    }
-  }
-
-  @Test
-  void shouldServeLambdaFourInvocationsAtOnce() throws Exception {
-    try (RuntimeApi lambda = new RuntimeApi()) {
-      Process head = start(lambda("4", lambda));
-      try {
-        List<CompletableFuture<JsonNode>> answers = new ArrayList<>();
-        for (int i = 0; i < 12; i++) {
-          answers.add(lambda.invoke(event()));
-        }
-        for (CompletableFuture<JsonNode> answer : answers) {
-          assertActivations(answer.get(60, TimeUnit.SECONDS));
-        }
-      } finally {
-        stop(head);
-      }
-    }
-  }
-
-  private static Map<String, String> lambda(String concurrency, RuntimeApi api) {
-    return Map.of(
-        "AWS_LAMBDA_RUNTIME_API",
-        api.address(),
-        "AWS_LAMBDA_FUNCTION_NAME",
-        "head",
-        "AWS_LAMBDA_MAX_CONCURRENCY",
-        concurrency,
-        "AWS_REGION",
-        "us-east-1");
-  }
-
-  private static void assertActivations(JsonNode answer) throws Exception {
-    assertEquals(200, answer.path("statusCode").asInt(), answer.toString());
-    ReadMessage message = ReadMessage.of(Base64.getDecoder().decode(answer.path("body").asText()));
-    assertEquals(3 * 48, message.hidden().length);
-  }
-
-  private static byte[] event() throws IOException {
-    return RunningHead.JSON.writeValueAsBytes(
-        Map.of(
-            "version",
-            "2.0",
-            "routeKey",
-            "POST /v1/embed",
-            "rawPath",
-            "/v1/embed",
-            "rawQueryString",
-            "",
-            "headers",
-            Map.of("content-type", "application/json", "host", "api.example"),
-            "requestContext",
-            Map.of(
-                "stage",
-                "$default",
-                "requestId",
-                "request",
-                "http",
-                Map.of(
-                    "method",
-                    "POST",
-                    "path",
-                    "/v1/embed",
-                    "protocol",
-                    "HTTP/1.1",
-                    "sourceIp",
-                    "192.0.2.1",
-                    "userAgent",
-                    "test")),
-            "body",
-            BODY,
-            "isBase64Encoded",
-            false));
   }
 
   private static void awaitHealth(Process head, URI address) throws Exception {

@@ -120,7 +120,7 @@ final class MemoryImageTest {
         second,
         ResidentMemory.anonymousBytes(head.handle()),
         sum(scraped, "jvm_buffer_memory_used_bytes{id=\"direct\"}"),
-        sum(scraped, "splitcompute_device_arrays{"));
+        sum(scraped, "splitcompute_arrays{"));
   }
 
   private static long sum(String scraped, String prefix) {

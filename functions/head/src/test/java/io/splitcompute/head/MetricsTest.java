@@ -62,7 +62,7 @@ final class MetricsTest {
               "splitcompute_start_seconds",
               "splitcompute_boot_seconds",
               "splitcompute_ready_seconds",
-              "splitcompute_device_arrays",
+              "splitcompute_arrays",
               "jvm_memory_used_bytes")) {
         assertTrue(metrics.contains(meter), meter);
       }

@@ -37,13 +37,17 @@ import software.amazon.awssdk.services.s3.presigner.S3Presigner;
  * The S3 that these tests speak to, one for the whole run: the endpoint that {@value #ENDPOINT}
  * names, else LocalStack in a container where Docker is, else s3proxy in this process.
  */
-final class CloudS3 implements AutoCloseable {
+public final class CloudS3 implements AutoCloseable {
 
   static final String ENDPOINT = "SPLITCOMPUTE_TEST_S3_ENDPOINT";
   static final String ORIGIN = "https://site.example";
-  static final String ACCESS_KEY = "test";
-  static final String SECRET_KEY = "test";
-  static final Region REGION = Region.US_EAST_1;
+
+  /** Whose pages may read too: a browser without certificates takes it for secure. */
+  public static final String LOCAL_ORIGIN = "http://site.localhost";
+
+  public static final String ACCESS_KEY = "test";
+  public static final String SECRET_KEY = "test";
+  public static final Region REGION = Region.US_EAST_1;
 
   private static final Logger LOG = LoggerFactory.getLogger(CloudS3.class);
   private static final DockerImageName IMAGE =
@@ -106,7 +110,13 @@ final class CloudS3 implements AutoCloseable {
       EmbeddedS3 s3 =
           EmbeddedS3.start(
               new EmbeddedS3.Options(
-                  folder, "127.0.0.1", 0, ACCESS_KEY, SECRET_KEY, List.of(), List.of(ORIGIN)));
+                  folder,
+                  "127.0.0.1",
+                  0,
+                  ACCESS_KEY,
+                  SECRET_KEY,
+                  List.of(),
+                  List.of(ORIGIN, LOCAL_ORIGIN)));
       return new CloudS3(
           "s3proxy in this process, for neither an endpoint is given nor Docker is here",
           s3.endpoint(),
@@ -120,7 +130,8 @@ final class CloudS3 implements AutoCloseable {
     }
   }
 
-  URI endpoint() {
+  /** Where it listens. */
+  public URI endpoint() {
     return endpoint;
   }
 
@@ -129,18 +140,19 @@ final class CloudS3 implements AutoCloseable {
     return localStack;
   }
 
-  S3Client client() {
+  /** One that may do everything. */
+  public S3Client client() {
     return client;
   }
 
-  /** Makes an empty bucket that pages of {@link #ORIGIN} may read, and returns its name. */
-  String bucket() {
+  /** Makes an empty bucket that pages of both origins may read, and returns its name. */
+  public String bucket() {
     String bucket = "test-" + UUID.randomUUID();
     client.createBucket(request -> request.bucket(bucket));
     if (localStack) {
       CORSRule rule =
           CORSRule.builder()
-              .allowedOrigins(ORIGIN)
+              .allowedOrigins(ORIGIN, LOCAL_ORIGIN)
               .allowedMethods("GET", "HEAD")
               .allowedHeaders("Range", "Content-Type")
               .exposeHeaders("Content-Range", "ETag")
@@ -237,7 +249,7 @@ final class CloudS3 implements AutoCloseable {
   }
 
   /** Hands the one S3 of the run to tests that ask for it. */
-  static final class Extension implements ParameterResolver {
+  public static final class Extension implements ParameterResolver {
 
     @Override
     public boolean supportsParameter(ParameterContext parameter, ExtensionContext context) {

@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -21,6 +22,8 @@ import org.junit.jupiter.api.io.TempDir;
 import software.amazon.awssdk.core.sync.RequestBody;
 import software.amazon.awssdk.services.s3.DelegatingS3Client;
 import software.amazon.awssdk.services.s3.S3Client;
+import software.amazon.awssdk.services.s3.model.CreateMultipartUploadRequest;
+import software.amazon.awssdk.services.s3.model.CreateMultipartUploadResponse;
 import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 import software.amazon.awssdk.services.s3.model.PutObjectResponse;
 import software.amazon.awssdk.services.s3.model.S3Exception;
@@ -30,6 +33,9 @@ import software.amazon.awssdk.services.s3.model.UploadPartResponse;
 /** A model is published whole or not at all, and verification finds what is not as it was sent. */
 @ExtendWith(CloudS3.Extension.class)
 final class PublishTest {
+
+  /** The least that S3 takes for all parts but the last. */
+  private static final int PART = 5 << 20;
 
   private final CloudS3 s3;
   private SmallModel model;
@@ -90,33 +96,107 @@ final class PublishTest {
   }
 
   @Test
-  void shouldLeaveNoPartOfALargeShardWhereTheLineBreaks() throws Exception {
+  void shouldSendALargeShardInParts() throws Exception {
     Manifest bookworm = SmallModel.bookwormIn(model.store());
-    Breaking breaking =
-        new Breaking(s3.client(), "nowhere") {
+    Manifest.Shard large = bookworm.unit("embeddings").variant("f32");
+    long parts = (large.bytes() + PART - 1) / PART;
+    assertTrue(parts > 1, "the shard fits into one part");
+
+    publishInParts(s3.client(), bookworm);
+
+    // What S3 writes behind the tag of an object that came in parts.
+    String tag = s3.client().headObject(r -> r.bucket(bucket).key(key(large))).eTag();
+    assertTrue(tag.matches("\".*-" + parts + "\""), tag);
+    assertPublished(bookworm);
+  }
+
+  @Test
+  void shouldLeaveNoPartOfALargeShardWhereTheLineBreaks() throws Exception {
+    assertNothingLeftOf(
+        body -> {
+          throw S3Exception.builder().statusCode(500).message("the line broke").build();
+        });
+  }
+
+  @Test
+  void shouldLeaveNoPartOfALargeShardThatChangedOnItsWay() throws Exception {
+    assertNothingLeftOf(
+        body ->
+            RequestBody.fromBytes(
+                new byte[Math.toIntExact(body.optionalContentLength().orElseThrow())]));
+  }
+
+  @Test
+  void shouldLeaveNoPartOfALargeShardWhereItIsInterrupted() throws Exception {
+    Thread publishing = Thread.currentThread();
+    assertNothingLeftOf(
+        body -> {
+          publishing.interrupt();
+          return body;
+        });
+  }
+
+  @Test
+  void shouldNotSendAgainWhatIsThere() throws Exception {
+    Manifest bookworm = SmallModel.bookwormIn(model.store());
+    publishInParts(s3.client(), bookworm);
+
+    publishInParts(
+        new Breaking(s3.client(), "shards/") {
+          @Override
+          public CreateMultipartUploadResponse createMultipartUpload(
+              CreateMultipartUploadRequest request) {
+            throw new AssertionError(request.key() + " is sent again");
+          }
+        },
+        bookworm);
+
+    assertPublished(bookworm);
+  }
+
+  /**
+   * Publishes a model with a large shard whose second part meets with something on its way, which
+   * fails and leaves nothing; publishes it then as it should be.
+   */
+  private void assertNothingLeftOf(UnaryOperator<RequestBody> onItsWay) throws Exception {
+    Manifest bookworm = SmallModel.bookwormIn(model.store());
+    S3Client breaking =
+        new DelegatingS3Client(s3.client()) {
           @Override
           public UploadPartResponse uploadPart(UploadPartRequest request, RequestBody body) {
-            if (request.partNumber() == 2) {
-              throw S3Exception.builder().statusCode(500).message("the line broke").build();
-            }
-            return super.uploadPart(request, body);
+            return super.uploadPart(
+                request, request.partNumber() == 2 ? onItsWay.apply(body) : body);
           }
         };
 
     assertThrows(IOException.class, () -> publishInParts(breaking, bookworm));
-    assertEquals(0, s3.client().listMultipartUploads(r -> r.bucket(bucket)).uploads().size());
+    // Publishing heeds an interrupt by failing, and leaves it to whoever comes behind.
+    boolean unused = Thread.interrupted();
+    assertNothingUnfinished();
+    assertEquals(Optional.empty(), bucketStore().manifest(bookworm.model()));
 
     publishInParts(s3.client(), bookworm);
-    assertEquals(0, s3.client().listMultipartUploads(r -> r.bucket(bucket)).uploads().size());
+    assertPublished(bookworm);
+  }
+
+  private void assertPublished(Manifest published) throws IOException {
+    assertNothingUnfinished();
     assertEquals(
         List.of(),
         new Verifier(StoredObjects.of(s3.client(), bucket))
-            .verify(bookworm.model(), (done, all) -> {}));
+            .verify(published.model(), (done, all) -> {}));
+  }
+
+  private void assertNothingUnfinished() {
+    assertEquals(0, s3.client().listMultipartUploads(r -> r.bucket(bucket)).uploads().size());
   }
 
   private void publishInParts(S3Client client, Manifest bookworm) throws IOException {
-    new Publisher(client, bucket, 5 << 20)
-        .publish(model.store(), bookworm.model(), (done, all) -> {});
+    new Publisher(client, bucket, PART).publish(model.store(), bookworm.model(), (done, all) -> {});
+  }
+
+  private static String key(Manifest.Shard shard) {
+    return StoreKeys.shard(shard.sha256());
   }
 
   private Optional<?> absent() {

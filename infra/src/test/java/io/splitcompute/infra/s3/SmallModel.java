@@ -13,11 +13,12 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** The fixture {@code gpt2-plain}, sharded into a folder. */
-record SmallModel(FolderStore store, Manifest manifest) {
+public record SmallModel(FolderStore store, Manifest manifest) {
 
-  static final ModelName NAME = new ModelName("gpt2-plain");
+  public static final ModelName NAME = new ModelName("gpt2-plain");
 
-  static SmallModel in(Path folder) throws IOException {
+  /** Shards it. */
+  public static SmallModel in(Path folder) throws IOException {
     FolderStore store = new FolderStore(folder);
     Manifest manifest =
         new Sharder(store)
@@ -30,7 +31,7 @@ record SmallModel(FolderStore store, Manifest manifest) {
   }
 
   /** The model that comes with the project, which has a shard larger than S3's smallest part. */
-  static Manifest bookwormIn(FolderStore store) throws IOException {
+  public static Manifest bookwormIn(FolderStore store) throws IOException {
     return new Sharder(store)
         .shard(
             Checkpoint.open(

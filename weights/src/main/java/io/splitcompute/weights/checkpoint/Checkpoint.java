@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -118,9 +119,31 @@ public final class Checkpoint implements ModelCheckpoint {
     return tensors;
   }
 
-  /** A JSON file of the folder, if it is there. */
-  Optional<JsonNode> json(String name) throws IOException {
-    return JsonFile.read(folder.resolve(name));
+  /**
+   * A JSON file of the folder, if it is there.
+   *
+   * @throws InvalidCheckpointException if it is no object
+   */
+  Optional<JsonNode> object(String name) throws IOException {
+    return json(name, JsonNode::isObject, "is no JSON object");
+  }
+
+  /**
+   * A JSON file of the folder, if it is there.
+   *
+   * @throws InvalidCheckpointException if it is no list
+   */
+  Optional<JsonNode> list(String name) throws IOException {
+    return json(name, JsonNode::isArray, "is no JSON list");
+  }
+
+  private Optional<JsonNode> json(String name, Predicate<JsonNode> kind, String otherwise)
+      throws IOException {
+    Optional<JsonNode> json = JsonFile.read(folder.resolve(name));
+    if (json.isPresent() && !kind.test(json.get())) {
+      throw new InvalidCheckpointException(folder.resolve(name) + " " + otherwise);
+    }
+    return json;
   }
 
   @Override
@@ -129,8 +152,8 @@ public final class Checkpoint implements ModelCheckpoint {
   }
 
   @Override
-  public Manifest.Pooling pooling() throws IOException {
-    return SentencePooling.of(this);
+  public Manifest.Pooling pooling(int hiddenSize) throws IOException {
+    return SentencePooling.of(this, hiddenSize);
   }
 
   @Override

@@ -96,7 +96,7 @@ public final class EmbeddingJar implements ModelCheckpoint {
   }
 
   @Override
-  public Manifest.Pooling pooling() {
+  public Manifest.Pooling pooling(int hiddenSize) {
     return new Manifest.Pooling(known.pooling(), true);
   }
 

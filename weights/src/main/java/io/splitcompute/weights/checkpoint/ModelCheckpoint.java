@@ -40,8 +40,12 @@ public sealed interface ModelCheckpoint permits Checkpoint, EmbeddingJar {
    */
   ModelSource model() throws IOException;
 
-  /** How the model's embeddings are made. */
-  Manifest.Pooling pooling() throws IOException;
+  /**
+   * How the model's embeddings are made.
+   *
+   * @param hiddenSize of the model
+   */
+  Manifest.Pooling pooling(int hiddenSize) throws IOException;
 
   /** What is put before texts. */
   Manifest.Prompts prompts() throws IOException;

@@ -21,7 +21,7 @@ public final class SentenceLength {
    *     tokenizer keeps upper case
    */
   public static @Nullable Integer of(Checkpoint checkpoint, int maxTokens) throws IOException {
-    Optional<JsonNode> file = checkpoint.json(FILE);
+    Optional<JsonNode> file = checkpoint.object(FILE);
     if (file.isEmpty()) {
       return null;
     }
@@ -42,7 +42,7 @@ public final class SentenceLength {
   }
 
   private static boolean lowersCase(Checkpoint checkpoint) throws IOException {
-    Optional<JsonNode> tokenizer = checkpoint.json("tokenizer.json");
+    Optional<JsonNode> tokenizer = checkpoint.object("tokenizer.json");
     return tokenizer.isEmpty() || lowersCase(tokenizer.get().path("normalizer"));
   }
 

@@ -16,6 +16,15 @@ import java.util.Optional;
 public final class SentencePooling {
 
   private static final String FOLDER = "1_Pooling";
+  private static final String MODULES = "modules.json";
+  private static final String MODEL = "Transformer";
+
+  /** The steps that are supported, in the order in which they are. */
+  private static final List<String> STEPS = List.of(MODEL, "Pooling", "Normalize");
+
+  /** Members that say how large an embedding is: the name has changed over the years. */
+  private static final List<String> SIZES =
+      List.of("word_embedding_dimension", "embedding_dimension");
 
   private static final Map<String, Manifest.Pooling.Kind> KINDS =
       Map.of(
@@ -26,45 +35,41 @@ public final class SentencePooling {
   private SentencePooling() {}
 
   /**
+   * @param hiddenSize of the model
    * @return the checkpoint's own pooling; the normalised mean if it does not say
-   * @throws InvalidCheckpointException if it asks for a step or a pooling that is not supported, or
-   *     lacks the file that describes its pooling
+   * @throws InvalidCheckpointException if it asks for a step or a pooling that is not supported,
+   *     lacks the file that describes its pooling, or describes that of another size
    */
-  public static Manifest.Pooling of(Checkpoint checkpoint) throws IOException {
-    Optional<JsonNode> modules = checkpoint.json("modules.json");
-    String file = file(checkpoint);
-    Optional<JsonNode> pooling = checkpoint.json(file);
-    if (pooling.isEmpty() && modules.isPresent() && pools(modules.get())) {
+  public static Manifest.Pooling of(Checkpoint checkpoint, int hiddenSize) throws IOException {
+    Optional<JsonNode> modules = checkpoint.list(MODULES);
+    boolean normalizes = modules.isPresent() ? normalizes(checkpoint, modules.get()) : true;
+    String file = file(checkpoint, modules);
+    Optional<JsonNode> pooling = checkpoint.object(file);
+    if (pooling.isEmpty() && modules.isPresent()) {
       throw new InvalidCheckpointException(
           "%s: modules.json asks for a pooling, but %s, which says for which, is not there"
               .formatted(checkpoint.folder(), file));
     }
+    if (pooling.isPresent()) {
+      requireSize(checkpoint, file, pooling.get(), hiddenSize);
+    }
     return new Manifest.Pooling(
         pooling.isPresent() ? kind(checkpoint, file, pooling.get()) : Manifest.Pooling.Kind.MEAN,
-        modules.isPresent() ? normalizes(checkpoint, modules.get()) : true);
+        normalizes);
   }
 
   /** Whether the tokens of what is put before a text take part in its pooling. */
   static boolean poolsPrompts(Checkpoint checkpoint) throws IOException {
     return checkpoint
-        .json(file(checkpoint))
+        .object(file(checkpoint, checkpoint.list(MODULES)))
         .map(pooling -> pooling.path("include_prompt").asBoolean(true))
         .orElse(true);
   }
 
   /** Where the pooling is described. */
-  private static String file(Checkpoint checkpoint) throws IOException {
-    Optional<JsonNode> modules = checkpoint.json("modules.json");
+  private static String file(Checkpoint checkpoint, Optional<JsonNode> modules)
+      throws InvalidCheckpointException {
     return (modules.isPresent() ? folder(checkpoint, modules.get()) : FOLDER) + "/config.json";
-  }
-
-  private static boolean pools(JsonNode modules) {
-    for (JsonNode module : modules) {
-      if (step(module).equals("Pooling")) {
-        return true;
-      }
-    }
-    return false;
   }
 
   private static String folder(Checkpoint checkpoint, JsonNode modules)
@@ -82,6 +87,19 @@ public final class SentencePooling {
               .formatted(checkpoint.folder(), folder));
     }
     return folder;
+  }
+
+  private static void requireSize(
+      Checkpoint checkpoint, String file, JsonNode pooling, int hiddenSize)
+      throws InvalidCheckpointException {
+    for (String member : SIZES) {
+      JsonNode size = pooling.path(member);
+      if (!size.isMissingNode() && !(size.isIntegralNumber() && size.asLong() == hiddenSize)) {
+        throw new InvalidCheckpointException(
+            "%s: %s: %s (%s) is not the model's hidden size, %d"
+                .formatted(checkpoint.folder(), file, member, size, hiddenSize));
+      }
+    }
   }
 
   private static Manifest.Pooling.Kind kind(Checkpoint checkpoint, String file, JsonNode config)
@@ -104,22 +122,34 @@ public final class SentencePooling {
     return Optional.ofNullable(KINDS.get(asked.get(0))).orElseThrow();
   }
 
+  /** Whether a step normalises; the steps are the model, one pooling and perhaps that. */
   private static boolean normalizes(Checkpoint checkpoint, JsonNode modules)
       throws InvalidCheckpointException {
-    boolean normalizes = false;
+    List<String> steps = new ArrayList<>();
     for (JsonNode module : modules) {
-      switch (step(module)) {
-        case "Transformer", "Pooling" -> {}
-        case "Normalize" -> normalizes = true;
-        default ->
-            throw new InvalidCheckpointException(
-                checkpoint.folder()
-                    + ": modules.json asks for the step "
-                    + module.path("type").asText()
-                    + ", which is not supported");
+      String step = step(module);
+      if (!STEPS.contains(step)) {
+        throw new InvalidCheckpointException(
+            checkpoint.folder()
+                + ": modules.json asks for the step "
+                + module.path("type").asText()
+                + ", which is not supported");
       }
+      if (step.equals(MODEL) && !module.path("path").asText().isEmpty()) {
+        throw new InvalidCheckpointException(
+            "%s: modules.json has the model in '%s'; move what is in that folder here"
+                .formatted(checkpoint.folder(), module.path("path").asText()));
+      }
+      steps.add(step);
     }
-    return normalizes;
+    List<String> behind =
+        !steps.isEmpty() && steps.get(0).equals(MODEL) ? steps.subList(1, steps.size()) : steps;
+    if (!behind.equals(STEPS.subList(1, 2)) && !behind.equals(STEPS.subList(1, 3))) {
+      throw new InvalidCheckpointException(
+          "%s: modules.json has the steps %s; %s are supported, the last one where it is wanted"
+              .formatted(checkpoint.folder(), steps, STEPS));
+    }
+    return behind.size() == 2;
   }
 
   /** A step's class without its package, which has changed over the years. */

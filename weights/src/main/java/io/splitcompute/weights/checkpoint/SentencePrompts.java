@@ -21,7 +21,7 @@ public final class SentencePrompts {
    *     default's name, or if what is put before a text is to be left out of its pooling
    */
   public static Manifest.Prompts of(Checkpoint checkpoint) throws IOException {
-    Optional<JsonNode> file = checkpoint.json(FILE);
+    Optional<JsonNode> file = checkpoint.object(FILE);
     if (file.isEmpty()) {
       return Manifest.Prompts.NONE;
     }

@@ -3,6 +3,7 @@ package io.splitcompute.weights.checkpoint;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.util.List;
 
 /**
  * A {@code tokenizer.json}, checked before it is published: a head cannot load a model whose
@@ -58,8 +59,71 @@ final class TokenizerFile {
     for (JsonNode id : vocabulary) {
       requireWithinModel(id);
     }
-    for (JsonNode added : json.path("added_tokens")) {
-      requireWithinModel(added.path("id"));
+    JsonNode added = json.path("added_tokens");
+    if (!added.isMissingNode() && !added.isArray()) {
+      throw invalid("has added_tokens that are no list");
+    }
+    for (JsonNode token : added) {
+      requireWithinModel(token.path("id"));
+    }
+    requireWithinModelAround(json.path("post_processor"));
+    requireUnknownToken(type, model.path("unk_token"), vocabulary);
+    if (type.equals("BPE")) {
+      requireMerges(model, vocabulary);
+      if (model.path("dropout").asDouble() != 0) {
+        throw invalid(
+            "drops merges at random (dropout), which gives a text other tokens each time");
+      }
+    }
+  }
+
+  /** The tokens that are put around a text, in each of the forms that a file may name them. */
+  private void requireWithinModelAround(JsonNode processor) throws InvalidCheckpointException {
+    for (JsonNode part : processor.path("processors")) {
+      requireWithinModelAround(part);
+    }
+    for (JsonNode special : processor.path("special_tokens")) {
+      for (JsonNode id : special.path("ids")) {
+        requireWithinModel(id);
+      }
+    }
+    for (String end : List.of("cls", "sep")) {
+      if (processor.has(end)) {
+        requireWithinModel(processor.path(end).path(1));
+      }
+    }
+  }
+
+  /** Without it, the first text with an unknown character fails. */
+  private void requireUnknownToken(String type, JsonNode token, JsonNode vocabulary)
+      throws InvalidCheckpointException {
+    boolean needed = type.equals("WordPiece") || !(token.isMissingNode() || token.isNull());
+    if (needed && !(token.isTextual() && vocabulary.has(token.textValue()))) {
+      throw invalid("has the unk_token " + token + ", which is not in its vocabulary");
+    }
+  }
+
+  /** A merge of tokens of which one is missing: the file is of another vocabulary. */
+  private void requireMerges(JsonNode model, JsonNode vocabulary)
+      throws InvalidCheckpointException {
+    JsonNode merges = model.path("merges");
+    if (!merges.isArray()) {
+      throw invalid("has no list of merges");
+    }
+    int continuing = model.path("continuing_subword_prefix").asText("").length();
+    for (JsonNode merge : merges) {
+      List<String> pair =
+          merge.isTextual()
+              ? List.of(merge.textValue().split(" ", -1))
+              : List.of(merge.path(0).asText(), merge.path(1).asText());
+      if (pair.size() != 2
+          || (merge.isArray() && merge.size() != 2)
+          || pair.get(1).length() < continuing
+          || !vocabulary.has(pair.get(0))
+          || !vocabulary.has(pair.get(1))
+          || !vocabulary.has(pair.get(0) + pair.get(1).substring(continuing))) {
+        throw invalid("has the merge " + merge + ", which is none of two of its tokens to a third");
+      }
     }
   }
 

@@ -69,8 +69,7 @@ final class PullCommand implements Callable<Integer> {
       throw wrong("--endpoint " + endpoint + " is no http or https URL");
     }
     Path folder = out != null ? out : Path.of(model.substring(model.indexOf('/') + 1));
-    Optional<String> token =
-        Optional.ofNullable(System.getenv("HF_TOKEN")).filter(secret -> !secret.isBlank());
+    Optional<String> token = Optional.ofNullable(System.getenv("HF_TOKEN"));
     String commit;
     try (Bar bar = Bar.ofBytes("Pulling " + model)) {
       commit = Hub.at(endpoint, token).pull(model, revision, folder, bar::at);

@@ -40,7 +40,7 @@ public final class Hub {
 
   private Hub(URI endpoint, Optional<String> token, Retries retries, Duration timeout) {
     this.endpoint = endpoint;
-    this.token = token;
+    this.token = token.map(String::strip).filter(secret -> !secret.isEmpty());
     this.retries = retries;
     this.timeout = timeout;
   }
@@ -68,13 +68,17 @@ public final class Hub {
    * @param name {@code owner/name}, or a name alone for the hub's oldest models
    * @param revision a branch, tag or commit
    * @return the commit that was fetched
-   * @throws HubException if there is no such model, it needs a token, it is no checkpoint in
-   *     safetensors, the hub sends something else than it announced, or the folder has another
-   *     checkpoint that was not pulled
+   * @throws HubException if there is no such model, it needs a token, the token is none, it is no
+   *     checkpoint in safetensors, the hub sends something else than it announced, or the folder
+   *     has another checkpoint that was not pulled
    * @throws IOException if the hub cannot be reached or the folder cannot be written
    */
   public String pull(String name, String revision, Path folder, ByteProgress progress)
       throws IOException {
+    // A connection would refuse it too, and say the secret.
+    if (!token.map(secret -> secret.matches("[!-~]+")).orElse(true)) {
+      throw new HubException("the token in HF_TOKEN has characters that no token has");
+    }
     HubModel model = model(name, revision);
     long all = 0;
     long before = 0;

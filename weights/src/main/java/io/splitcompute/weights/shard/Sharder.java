@@ -69,7 +69,7 @@ public final class Sharder {
       ModelCheckpoint checkpoint, ModelName model, List<ShardDType> dtypes, Progress progress)
       throws IOException {
     ModelSource source = checkpoint.model();
-    Manifest.Pooling pooling = checkpoint.pooling();
+    Manifest.Pooling pooling = checkpoint.pooling(source.hiddenSize());
     Manifest.Prompts prompts = checkpoint.prompts();
     // Before gigabytes are written: these files are small, and wrong as often as others.
     @Nullable Integer truncateTokens = checkpoint.truncateTokens(source.maxTokens());

@@ -62,13 +62,14 @@ class EmbeddingJarTest {
   })
   void shouldKnowWhatTheJarDoesNotSay(String file, String name, Pooling.Kind pooling, int tokens)
       throws Exception {
-    String tokenizer = "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}";
+    String tokenizer =
+        "{\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"a\", \"vocab\": {\"a\": 0}}}";
     Path jar = jar(Map.of(file + ".onnx", "", file + "-tokenizer.json", tokenizer));
 
     ModelCheckpoint checkpoint = ModelCheckpoint.open(jar);
 
     assertEquals(name, ModelCheckpoint.nameOf(jar));
-    assertEquals(new Pooling(pooling, true), checkpoint.pooling());
+    assertEquals(new Pooling(pooling, true), checkpoint.pooling(384));
     assertEquals(tokens, checkpoint.truncateTokens(512));
     assertEquals(100, checkpoint.truncateTokens(100));
     assertEquals("", checkpoint.prompts().before());

@@ -183,6 +183,19 @@ class HostileCheckpointTest {
       value = {
         "1_Pooling/config.json | {\"pooling_mode_max_tokens\": true} | pooling_mode_max_tokens",
         "1_Pooling/config.json | {} | asks for []",
+        "1_Pooling/config.json | [] | is no JSON object",
+        "1_Pooling/config.json | {\"pooling_mode_cls_token\": true, \"word_embedding_dimension\": 7} |"
+            + " word_embedding_dimension (7) is not the model's hidden size, 6",
+        "modules.json | {\"0\": {\"type\": \"a.Pooling\"}} | is no JSON list",
+        "modules.json | [] | has the steps []",
+        "modules.json | [{\"type\": \"a.Transformer\"}, {\"type\": \"a.Normalize\"}] | has the steps"
+            + " [Transformer, Normalize]",
+        "modules.json | [{\"type\": \"a.Normalize\"}, {\"type\": \"a.Pooling\"}] | has the steps"
+            + " [Normalize, Pooling]",
+        "modules.json | [{\"type\": \"a.Pooling\"}, {\"type\": \"a.Pooling\"}] | has the steps"
+            + " [Pooling, Pooling]",
+        "modules.json | [{\"type\": \"a.Transformer\", \"path\": \"0_Transformer\"}] | has the model in"
+            + " '0_Transformer'",
         "modules.json | [{\"type\": \"sentence_transformers.models.Dense\"}] | the step"
             + " sentence_transformers.models.Dense",
         "modules.json | [{\"type\": \"a.Pooling\", \"path\": \"../x\"}] | is no plain name",
@@ -215,6 +228,25 @@ class HostileCheckpointTest {
         "{\"model\": {\"merges\": [], \"vocab\": {\"a\": 11}}} | the token 11, but the model has 11",
         "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 1}}, \"added_tokens\": [{\"id\": 12}]} |"
             + " the token 12, but the model has 11",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": []}, \"added_tokens\": \"a\"} |"
+            + " added_tokens that are no list",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}}} | has no list of merges",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": [\"a a\"]}} | has the merge"
+            + " \"a a\"",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1, \"aa\": 2}, \"merges\": [\"a\"]}} | has the"
+            + " merge \"a\"",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1, \"aa\": 2}, \"merges\": [[\"a\", \"a\","
+            + " \"a\"]]}} | has the merge [\"a\",\"a\",\"a\"]",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": [], \"dropout\": 0.1}} | drops"
+            + " merges at random",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": [], \"unk_token\": \"b\"}} |"
+            + " the unk_token \"b\", which is not in its vocabulary",
+        "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 1}, \"unk_token\": \"[UNK]\"}} |"
+            + " the unk_token \"[UNK]\"",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": []}, \"post_processor\":"
+            + " {\"processors\": [{\"special_tokens\": {\"a\": {\"ids\": [11]}}}]}} | the token 11",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": []}, \"post_processor\":"
+            + " {\"cls\": [\"a\", 11]}} | the token 11",
       })
   void shouldRefuseATokenizerBeforeAnythingIsWritten(String json, String why) throws Exception {
     Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
@@ -224,12 +256,21 @@ class HostileCheckpointTest {
     assertFalse(Files.exists(folder.resolve("store")), "something was written");
   }
 
-  @Test
-  void shouldRefuseALengthBeforeAnythingIsWritten() throws Exception {
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "sentence_bert_config.json | {\"max_seq_length\": 0} | max_seq_length is not a positive integer",
+        "sentence_bert_config.json | [128] | is no JSON object",
+        "config_sentence_transformers.json | [\"query: \"] | is no JSON object",
+      })
+  void shouldRefuseWhatIsSaidOfTextsBeforeAnythingIsWritten(String file, String json, String why)
+      throws Exception {
     Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("checkpoint"));
-    Files.writeString(checkpoint.resolve("sentence_bert_config.json"), "{\"max_seq_length\": 0}");
+    Files.writeString(checkpoint.resolve(file), json);
 
-    assertRefused(checkpoint, "max_seq_length is not a positive integer");
+    assertRefused(checkpoint, why);
     assertFalse(Files.exists(folder.resolve("store")), "something was written");
   }
 

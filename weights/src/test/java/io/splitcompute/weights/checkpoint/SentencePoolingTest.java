@@ -59,7 +59,7 @@ class SentencePoolingTest {
   }
 
   private Pooling pooling() throws IOException {
-    return SentencePooling.of(Checkpoint.open(folder));
+    return SentencePooling.of(Checkpoint.open(folder), TestCheckpoint.HIDDEN);
   }
 
   private void file(String name, String content) throws IOException {

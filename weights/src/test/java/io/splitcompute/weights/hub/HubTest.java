@@ -359,6 +359,22 @@ class HubTest {
   }
 
   @Test
+  void shouldNotSayATokenThatIsNone() throws Exception {
+    Hub split = Hub.impatient(hub.uri(), Optional.of("hf_secret\nmore"), Duration.ofSeconds(5));
+
+    HubException refusal =
+        assertThrows(
+            HubException.class,
+            () -> split.pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+
+    assertSays("HF_TOKEN has characters that no token has", refusal);
+    assertFalse(refusal.toString().contains("secret"));
+    Hub.impatient(hub.uri(), Optional.of(" hf_secret\n"), Duration.ofSeconds(5))
+        .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
+    assertTrue(hub.authorizations.stream().allMatch("Bearer hf_secret"::equals));
+  }
+
+  @Test
   void shouldNotFollowRedirectsInACircle() {
     for (int i = 0; i < 10; i++) {
       hub.then(

@@ -2,7 +2,6 @@ package io.splitcompute.head.model;
 
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
-import io.micrometer.core.instrument.Tags;
 import io.splitcompute.head.schedule.LayerStack;
 import io.splitcompute.head.schedule.Rate;
 import io.splitcompute.head.schedule.ScheduledModel;
@@ -132,28 +131,24 @@ public final class Head implements AutoCloseable {
 
   /** Adds gauges of the weights' bytes, of arrays in use and of what the start took. */
   void measureInto(MeterRegistry registry) {
-    Tags model = Tags.of("model", scheduled.name());
     String bytes = "splitcompute.weights.bytes";
-    gauge(registry, bytes, model.and("kind", "mapped"), head -> head.weightBytes().mapped());
-    gauge(registry, bytes, model.and("kind", "allocated"), head -> head.weightBytes().allocated());
-    // Weights, and activations while a batch runs: a number that grows is a leak.
+    gauge(registry, bytes, "kind", "mapped", head -> head.weightBytes().mapped());
+    gauge(registry, bytes, "kind", "allocated", head -> head.weightBytes().allocated());
     gauge(
         registry,
-        "splitcompute.device.arrays",
-        model,
-        head -> head.replicas.stream().mapToInt(Replica::arrays).sum());
+        "splitcompute.arrays",
+        "kind",
+        "managed",
+        head -> head.replicas.stream().mapToInt(Replica::managedArrays).sum());
     phases.forEach(
         (phase, seconds) ->
-            gauge(
-                registry,
-                "splitcompute.start.seconds",
-                model.and("phase", phase),
-                head -> seconds));
+            gauge(registry, "splitcompute.start.seconds", "phase", phase, head -> seconds));
   }
 
   // Of this object, which the registry does not keep: a number alone would be collected.
-  private void gauge(MeterRegistry registry, String name, Tags tags, ToDoubleFunction<Head> of) {
-    Gauge.builder(name, this, of).tags(tags).register(registry);
+  private void gauge(
+      MeterRegistry registry, String name, String tag, String value, ToDoubleFunction<Head> of) {
+    Gauge.builder(name, this, of).tag("model", scheduled.name()).tag(tag, value).register(registry);
   }
 
   /** What the weights take, on all devices together. */

@@ -33,13 +33,14 @@ import org.slf4j.spi.LoggingEventBuilder;
  * The models that this container serves: those named by {@code splitcompute.models}, or all that
  * are published. They load in the background from the start on; until each was tried, and one of
  * them is there, the container is not ready. One that cannot be loaded is tried again, for ever,
- * and where no names are given one that is published later is found: a store without a model keeps
+ * and where no names are given one that is published later is found. A store without a model keeps
  * no container from being ready, for whoever sets one up publishes behind that.
  */
 @Context
 public final class Heads {
 
   private static final Logger LOG = LoggerFactory.getLogger(Heads.class);
+  private static final Duration SHORTEST_PAUSE = Duration.ofSeconds(1);
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(30);
   private static final Duration STOPPING = Duration.ofSeconds(2);
 
@@ -138,30 +139,32 @@ public final class Heads {
   private void loadAll() {
     double booted = secondsSinceTheProcessStarted();
     gauge("splitcompute.boot.seconds", "From the process's start to that of loading", booted);
-    Duration pause = Duration.ofSeconds(1);
     boolean told = false;
+    Duration pause = SHORTEST_PAUSE;
     while (!Thread.currentThread().isInterrupted()) {
       loadMissing(pause);
-      if (missing.filter(Set::isEmpty).isPresent()) {
+      boolean whole = missing.filter(Set::isEmpty).isPresent();
+      if (whole) {
         failure = Optional.empty();
         loaded.countDown();
-        if (heads.isEmpty()) {
-          LOG.warn("The store has no model; looking again in {} s", lookAgain.toSeconds());
-        } else if (!told) {
-          told = true;
+      }
+      if (whole && !heads.isEmpty()) {
+        if (!told) {
           tellReady(booted);
+          told = true;
         }
         if (!names.isEmpty()) {
           return;
         }
-        pause = Duration.ofSeconds(1);
         sleep(lookAgain);
+        pause = SHORTEST_PAUSE;
       } else {
+        if (whole) {
+          LOG.warn("The store has no model; looking again in {} s", pause.toSeconds());
+        }
         sleep(pause);
-        pause =
-            pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0
-                ? pause.multipliedBy(2)
-                : LONGEST_PAUSE;
+        Duration twice = pause.multipliedBy(2);
+        pause = twice.compareTo(LONGEST_PAUSE) < 0 ? twice : LONGEST_PAUSE;
       }
     }
   }

@@ -58,14 +58,14 @@ final class Replica implements LayerStack, AutoCloseable {
     }
   }
 
-  /** Arrays that are held on the device. */
-  int arrays() {
-    return manager.getManagedArrays().size();
-  }
-
   /** Bytes that the weights take. */
   WeightBytes weightBytes() {
     return weights.bytes();
+  }
+
+  /** Arrays that DJL holds for it: its weights, and those of runs that are under way. */
+  int managedArrays() {
+    return manager.getManagedArrays().size();
   }
 
   @Override

@@ -1,0 +1,4 @@
+@NullMarked
+package io.splitcompute.infra.lambda;
+
+import org.jspecify.annotations.NullMarked;
