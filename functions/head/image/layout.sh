@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Lays out what the image holds: jars, natives unpacked, entry point. The Dockerfiles run it, and so does its test.
+# Lays out what an image holds: jars, natives unpacked, entry point. The Dockerfiles run it, and so do tests and the measure of cold starts.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-  echo "usage: layout.sh TARGET ROOT cpu|cuda   (TARGET: functions/head/target after ./mvnw package; ROOT: an empty folder, the image's /app)" >&2
+  echo "usage: layout.sh TARGET ROOT cpu|cuda|catalog   (TARGET: functions/head/target after ./mvnw package, or functions/catalog/target/lambda;" \
+    "ROOT: an empty folder, the image's /app)" >&2
   exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,8 +11,20 @@ target="$1" root="$2" flavor="$3"
 case "$flavor" in
   cpu) natives=cpu ;;
   cuda) natives=cu128 ;;
-  *) echo "layout.sh: '$flavor' is neither cpu nor cuda" >&2; exit 2 ;;
+  catalog) natives= ;;
+  *) echo "layout.sh: '$flavor' is none of cpu, cuda and catalog" >&2; exit 2 ;;
 esac
+mkdir -p "$root"
+cp "$here/entrypoint.sh" "$root/entrypoint.sh"
+chmod 755 "$root/entrypoint.sh"
+if [ "$flavor" = catalog ]; then
+  mkdir "$root/jars"
+  cp "$target"/lib/*.jar "$root/jars/"
+  # A small program that answers in no time: compiling more than the first compiler does costs more than it gives.
+  echo -XX:+UseSerialGC -XX:TieredStopAtLevel=1 io.splitcompute.catalog.CatalogApplication > "$root/server"
+  exit
+fi
+echo io.splitcompute.head.HeadApplication > "$root/server"
 arch=$(uname -m)
 mkdir -p "$root/jars" "$root/natives"
 cp "$target"/head-*.jar "$target"/lib/*.jar "$root/jars/"
@@ -37,6 +50,3 @@ unpack "$(echo "$root"/jars/pytorch-jni-*.jar)" "jnilib/linux-$arch/$natives"
 version=$(basename "$root"/jars/pytorch-jni-*.jar .jar | sed 's/pytorch-jni-\([0-9.]*\)-.*/\1/')
 rm "$root"/jars/pytorch-jni-*.jar
 printf 'PYTORCH_VERSION=%s\nPYTORCH_FLAVOR=%s\n' "$version" "$natives" > "$root/natives/versions"
-
-cp "$here/entrypoint.sh" "$root/entrypoint.sh"
-chmod 755 "$root/entrypoint.sh"

@@ -7,6 +7,6 @@ public final class CatalogApplication {
   private CatalogApplication() {}
 
   public static void main(String[] arguments) {
-    Micronaut.run(CatalogApplication.class, arguments);
+    Micronaut.build(arguments).mainClass(CatalogApplication.class).banner(false).start();
   }
 }
