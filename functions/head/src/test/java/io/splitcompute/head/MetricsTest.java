@@ -54,7 +54,6 @@ final class MetricsTest {
               "splitcompute_request_cut_count",
               "splitcompute_batch_tokens_count",
               "splitcompute_device_busy_seconds_sum",
-              "splitcompute_device_arrays",
               "splitcompute_weights_bytes",
               "splitcompute_start_seconds",
               "splitcompute_boot_seconds",
