@@ -253,7 +253,7 @@ describe('a list that the cloud leaves unfinished', () => {
       return true
     })
     const list = Array.from({ length: 2_100 }, () => [1])
-    const error = await failure(split.embed(list, { timeoutMs: 4_000 }))
+    const error = await failure(split.embed(list, { timeoutMs: 8_000 }))
     expect(error.answers.size).toBe(1_500)
     expect(error.failures.size).toBe(600)
     expect(error.failures.get(2_099)).toMatchObject({
