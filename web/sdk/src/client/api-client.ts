@@ -128,6 +128,16 @@ export class ApiClient {
   }
 }
 
+/** A listener that throws ends no call: its error is reported as that of an event's listener is. */
+function tell(onRetry: OnRetry, reason: string): void {
+  try {
+    onRetry?.({ reason })
+  } catch (error) {
+    // Older browsers have no such function.
+    globalThis.reportError?.(error)
+  }
+}
+
 /** Repeats an attempt while it fails with `RetryableError`. */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -141,7 +151,7 @@ export async function withRetries<T>(
       if (!(error instanceof RetryableError) || enough?.(error)) {
         throw error
       }
-      onRetry?.({ reason: error.message })
+      tell(onRetry, error.message)
       try {
         await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(failures)), signal)
       } catch (ended) {
@@ -190,7 +200,7 @@ async function hedged<T>(attempt: Attempt<T>, signal: AbortSignal, onRetry: OnRe
         if (running === 1) {
           start()
           const what = answering ? "The cloud's answer has not gone on" : 'The cloud has not answered'
-          onRetry?.({ reason: `${what} for ${SILENT_MS / 1_000} s.` })
+          tell(onRetry, `${what} for ${SILENT_MS / 1_000} s.`)
         }
       }
       start()

@@ -266,6 +266,19 @@ describe('connect', () => {
     expect(reasons).toHaveLength(2)
   })
 
+  it('shouldGoOnWhereWhoIsToldThrowsWhichIsReported', async () => {
+    const cloud = await startCloud()
+    const reported: unknown[] = []
+    vi.stubGlobal('reportError', (error: unknown) => reported.push(error))
+    const wrong = new Error('A fault of the page.')
+    const onRetry = () => {
+      throw wrong
+    }
+    cloud.faults.push(failing(`/v1/models/${SMALL}/manifest`, 1, (response) => response.destroy()))
+    await connect(cloud, { onRetry })
+    expect(reported).toEqual([wrong])
+  })
+
   it('shouldRefuseADtypeThatTheModelLacks', async () => {
     const cloud = await startCloud()
     const options = { endpoint: cloud.url, model: SMALL, dtype: 'bf16' as 'f16' }
