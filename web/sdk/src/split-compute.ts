@@ -28,8 +28,8 @@ export interface EndpointOptions {
   headers?: ApiHeaders | (() => Promise<ApiHeaders>)
   signal?: AbortSignal
   /**
-   * Told at once when the cloud fails and is asked again, and when it has not answered for 5 s: until its time is over the call
-   * says nothing else. What a connected client waits for is told by its `retry` events.
+   * Told at once when the cloud fails and is asked again, and when nothing has come of it for 5 s and it is asked a second time
+   * meanwhile: until its time is over the call says nothing else. What a connected client waits for is told by its `retry` events.
    */
   onRetry?: (retry: Retry) => void
 }

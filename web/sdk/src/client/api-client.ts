@@ -1,6 +1,7 @@
 import type { components } from '../api/head'
 import { backoffMs, retryAfterMs, sleep } from '../backoff'
 import { SplitComputeError, sentence } from '../errors'
+import { Deadline } from './deadline'
 import { withSignal } from './with-signal'
 
 type ProblemDocument = components['schemas']['Problem']
@@ -36,7 +37,7 @@ export class RetryableError extends SplitComputeError {
   }
 }
 
-/** Nothing came for so long: whoever waits is told. */
+/** Nothing came for so long: whoever waits is told, and the request is sent once more. */
 const SILENT_MS = 5_000
 
 /** A request that waits for a cloud that fails or is silent. */
@@ -49,9 +50,14 @@ export interface Retry {
 export interface Persistence {
   /** Told of each failure; true ends the retries with it. */
   readonly enough?: ((failure: RetryableError) => boolean) | undefined
-  /** Told at once of each failure after which the request is sent again, and of an attempt that has no answer for 5 s. */
-  readonly onRetry?: ((retry: Retry) => void) | undefined
+  /** Told at once of each failure after which the request is sent again, and when nothing has come for 5 s. */
+  readonly onRetry?: OnRetry
 }
+
+type OnRetry = ((retry: Retry) => void) | undefined
+
+/** Sends a request once, ended by the signal; `heard` is to be called whenever some of the answer comes. */
+type Attempt<T> = (signal: AbortSignal, heard: () => void) => Promise<T>
 
 /** Talks to one endpoint, and turns what it says into answers and typed errors. */
 export class ApiClient {
@@ -65,19 +71,19 @@ export class ApiClient {
   }
 
   /**
-   * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts.
+   * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts, and beside a
+   * request that is silent for 5 s a second one is sent.
    *
    * @throws SplitComputeError `refused` for any other status; the signal's reason once it aborts
    */
   send(request: ApiRequest, signal: AbortSignal, how: Persistence = {}): Promise<ApiAnswer> {
     const attempt = async () => {
-      const silent = () => how.onRetry?.({ reason: `The cloud has not answered for ${SILENT_MS / 1_000} s.` })
-      const timer = setTimeout(silent, SILENT_MS)
-      try {
-        return await this.#sendOnce(request, signal)
-      } finally {
-        clearTimeout(timer)
-      }
+      const headers = await this.#ownHeaders(signal)
+      return await hedged(
+        (ended, heard) => this.#sendOnce(request, headers, ended, heard),
+        signal,
+        how.onRetry,
+      )
     }
     return withRetries(attempt, signal, how)
   }
@@ -86,16 +92,21 @@ export class ApiClient {
     return new URL(path, this.#base)
   }
 
-  async #sendOnce({ method, path, accept, body }: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
+  async #sendOnce(
+    { method, path, accept, body }: ApiRequest,
+    ownHeaders: ApiHeaders,
+    signal: AbortSignal,
+    heard: () => void,
+  ): Promise<ApiAnswer> {
     const text = body === undefined ? null : JSON.stringify(body)
-    const headers = new Headers(await this.#ownHeaders(signal))
+    const headers = new Headers(ownHeaders)
     headers.set('Accept', accept)
     if (text !== null) {
       headers.set('Content-Type', 'application/json')
     }
     const response = await reach(this.url(path), { method, headers, body: text, signal })
     const type = (response.headers.get('Content-Type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
-    const bytes = await readBody(response, signal)
+    const bytes = await readBody(response, signal, heard)
     if (!response.ok) {
       throw refusal(response, type, bytes)
     }
@@ -117,6 +128,16 @@ export class ApiClient {
   }
 }
 
+/** A listener that throws ends no call: its error is reported as that of an event's listener is. */
+function tell(onRetry: OnRetry, reason: string): void {
+  try {
+    onRetry?.({ reason })
+  } catch (error) {
+    // Older browsers have no such function.
+    globalThis.reportError?.(error)
+  }
+}
+
 /** Repeats an attempt while it fails with `RetryableError`. */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -130,7 +151,7 @@ export async function withRetries<T>(
       if (!(error instanceof RetryableError) || enough?.(error)) {
         throw error
       }
-      onRetry?.({ reason: error.message })
+      tell(onRetry, error.message)
       try {
         await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(failures)), signal)
       } catch (ended) {
@@ -142,17 +163,73 @@ export async function withRetries<T>(
   }
 }
 
-/** Fetches from outside the API, such as S3, without the API's headers. */
-export async function fetchBytes(url: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const response = await reach(url, { signal, credentials: 'omit' })
-  const bytes = await readBody(response, signal)
-  if (!response.ok) {
-    throw new RetryableError(
-      `The activations could not be fetched: S3 answered ${response.status}.`,
-      undefined,
-    )
+/**
+ * Makes an attempt, and where nothing comes for 5 s another one beside it: a request may be lost though the cloud is well. The first
+ * that is answered or refused counts and ends the other; a failure after which the other may yet succeed is waited out.
+ */
+async function hedged<T>(attempt: Attempt<T>, signal: AbortSignal, onRetry: OnRetry): Promise<T> {
+  const ending = new Deadline(signal)
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let running = 0
+  let answering = false
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const wait = (milliseconds = SILENT_MS) => {
+        clearTimeout(timer)
+        if (!ending.signal.aborted) {
+          timer = setTimeout(silent, milliseconds)
+        }
+      }
+      const heard = () => {
+        answering = true
+        wait()
+      }
+      const start = () => {
+        running++
+        wait()
+        attempt(ending.signal, heard).then(resolve, (error: unknown) => {
+          running--
+          if (running === 0 || !(error instanceof RetryableError)) {
+            reject(error)
+          } else {
+            wait(Math.max(SILENT_MS, error.retryAfterMs ?? 0))
+          }
+        })
+      }
+      const silent = () => {
+        if (running === 1) {
+          start()
+          const what = answering ? "The cloud's answer has not gone on" : 'The cloud has not answered'
+          tell(onRetry, `${what} for ${SILENT_MS / 1_000} s.`)
+        }
+      }
+      start()
+    })
+  } finally {
+    ending.abort(new Error('Another attempt was faster.'))
+    ending.release()
+    clearTimeout(timer)
   }
-  return bytes
+}
+
+/** Fetches from outside the API, such as S3, without the API's headers; asked a second time like the API where it is silent. */
+export function fetchBytes(
+  url: string,
+  signal: AbortSignal,
+  onRetry?: OnRetry,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const attempt: Attempt<Uint8Array<ArrayBuffer>> = async (ended, heard) => {
+    const response = await reach(url, { signal: ended, credentials: 'omit' })
+    const bytes = await readBody(response, ended, heard)
+    if (!response.ok) {
+      throw new RetryableError(
+        `The activations could not be fetched: S3 answered ${response.status}.`,
+        undefined,
+      )
+    }
+    return bytes
+  }
+  return hedged(attempt, signal, onRetry)
 }
 
 async function reach(url: URL | string, init: RequestInit): Promise<Response> {
@@ -164,9 +241,20 @@ async function reach(url: URL | string, init: RequestInit): Promise<Response> {
   }
 }
 
-async function readBody(response: Response, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+async function readBody(
+  response: Response,
+  signal: AbortSignal,
+  heard: () => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  heard()
+  const listening = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform: (chunk, controller) => {
+      heard()
+      controller.enqueue(chunk)
+    },
+  })
   try {
-    return new Uint8Array(await response.arrayBuffer())
+    return new Uint8Array(await new Response(response.body?.pipeThrough(listening)).arrayBuffer())
   } catch (cause) {
     signal.throwIfAborted()
     throw new RetryableError("The cloud's answer broke off.", undefined, cause)

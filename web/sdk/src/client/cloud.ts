@@ -189,7 +189,7 @@ export class Cloud {
         if (answer.type !== LOCATION) {
           return { bytes: answer.bytes, traffic }
         }
-        const bytes = await follow(answer, signal)
+        const bytes = await follow(answer, signal, how.onRetry)
         return { bytes, traffic: { ...traffic, received: traffic.received + bytes.byteLength } }
       },
       signal,
@@ -198,13 +198,17 @@ export class Cloud {
   }
 }
 
-async function follow(answer: ApiAnswer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+async function follow(
+  answer: ApiAnswer,
+  signal: AbortSignal,
+  onRetry: Persistence['onRetry'],
+): Promise<Uint8Array<ArrayBuffer>> {
   const location = JsonReader.parse<ActivationsLocation>(
     answer.bytes,
     'invalid_message',
     'The location of the activations',
   )
-  const bytes = await fetchBytes(location.string('url'), signal)
+  const bytes = await fetchBytes(location.string('url'), signal, onRetry)
   if (bytes.byteLength !== location.size('bytes') || (await sha256(bytes)) !== location.hash('sha256')) {
     throw new SplitComputeError(
       'invalid_message',

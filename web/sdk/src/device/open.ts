@@ -46,13 +46,7 @@ export const openDevice: OpenDevice = async (options, signal) => {
   serve(port2)
   port1.start()
   port2.start()
-  const stop = () => port1.close()
-  try {
-    return await RemoteDevice.open(port1, stop, options, signal, undefined)
-  } catch (error) {
-    stop()
-    throw error
-  }
+  return await RemoteDevice.open(port1, () => port1.close(), options, signal, undefined)
 }
 
 /** Thrown when a worker's script did not run: the page's policy, an old browser, a wrong `workerUrl`. */
@@ -146,7 +140,12 @@ class RemoteDevice implements Device {
       const settings: DeviceSettings = { manifest, revision, dtype, memory, download, units, remembered }
       await device.#channel.call('open', settings, { signal })
     } catch (error) {
-      device.#shut(error)
+      if (start === undefined) {
+        // This thread cannot be ended with what was begun on it: that must be told to end.
+        await device.close()
+      } else {
+        device.#shut(error)
+      }
       throw error
     }
     return device

@@ -62,7 +62,14 @@ class RememberedShard implements StoredShard {
 
   async finish(record: ShardRecord, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    this.kept.set(record.sha256, await this.page.call('complete', record))
+    const whole = await this.page.call('complete', record)
+    if (whole) {
+      this.kept.set(record.sha256, true)
+    } else {
+      // The page was cleared meanwhile: what has come since is half a shard that nobody lists.
+      this.kept.delete(record.sha256)
+      await this.page.call('forget', record.sha256)
+    }
   }
 
   close(): void {}

@@ -1,6 +1,6 @@
 import { sha256 } from './sha256'
 
-/** A thread that takes longer than this for one part is as good as dead. */
+/** A thread that has parts and answers none for so long is as good as dead. */
 const HASH_MS = 5_000
 
 export interface HashRequest {
@@ -33,10 +33,7 @@ export interface HashThread {
 
 type Result = Hashed | Promise<Hashed> | undefined
 
-interface Pending {
-  readonly resolve: (result: Result) => void
-  readonly timer: ReturnType<typeof setTimeout>
-}
+type Resolve = (result: Result) => void
 
 /** A thread that was begun. */
 interface Link {
@@ -52,7 +49,8 @@ export class PartHasher {
   #link: Link | undefined
   #failed = false
   #requests = 0
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending = new Map<number, Resolve>()
+  #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly thread: HashThread) {}
 
@@ -74,6 +72,7 @@ export class PartHasher {
     this.#link = undefined
     link.port?.close()
     this.thread.end()
+    clearTimeout(this.#timer)
     for (const id of [...this.#pending.keys()]) {
       this.#settle(id, undefined)
     }
@@ -91,8 +90,10 @@ export class PartHasher {
     }
     return new Promise((resolve) => {
       const id = ++this.#requests
-      const timer = setTimeout(() => this.#fail(link), HASH_MS)
-      this.#pending.set(id, { resolve, timer })
+      this.#pending.set(id, resolve)
+      if (this.#pending.size === 1) {
+        this.#expect(link)
+      }
       port.postMessage({ id, bytes } satisfies HashRequest, [bytes.buffer])
     })
   }
@@ -114,6 +115,7 @@ export class PartHasher {
       } else {
         const { id, bytes, sha256 } = data
         this.#settle(id, sha256 === undefined ? hashHere(bytes) : { bytes, sha256 })
+        this.#expect(link)
       }
     })
     port.start()
@@ -127,11 +129,17 @@ export class PartHasher {
     }
   }
 
+  /** Parts wait in line: the time of each begins when the one before it is answered. */
+  #expect(link: Link): void {
+    clearTimeout(this.#timer)
+    if (this.#pending.size > 0) {
+      this.#timer = setTimeout(() => this.#fail(link), HASH_MS)
+    }
+  }
+
   #settle(id: number, result: Result): void {
-    const pending = this.#pending.get(id)
+    this.#pending.get(id)?.(result)
     this.#pending.delete(id)
-    clearTimeout(pending?.timer)
-    pending?.resolve(result)
   }
 }
 

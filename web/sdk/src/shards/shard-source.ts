@@ -37,11 +37,10 @@ export class ShardSource {
     this.#left = download
   }
 
-  /** Begins what the download of a shard needs, unless it is kept; a `bring` that comes later finds it under way. */
+  /** Has the download of a shard signed, unless it is kept; a `bring` that comes later finds it under way. */
   async prepare(shard: Shard, signal: AbortSignal): Promise<void> {
     if (shard.bytes <= this.#left && !(await this.keeper.has(shard))) {
       signal.throwIfAborted()
-      this.hasher.start()
       await this.urls.get(shard.sha256, signal)
     }
   }

@@ -1,12 +1,15 @@
+import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { ApiClient } from '../../src/client/api-client'
 import { type Retry, SplitCompute } from '../../src/index'
-import { failing, problem } from '../support/fake-cloud'
+import { type FakeCloud, failing, problem } from '../support/fake-cloud'
 import { cleanUpAfterEach, connect, SMALL, startCloud } from '../support/session'
 
 cleanUpAfterEach()
 
 afterEach(() => {
   vi.useRealTimers()
+  vi.unstubAllGlobals()
 })
 
 // No WebGPU is installed here: the cloud answers alone.
@@ -127,6 +130,128 @@ describe('the API', () => {
   })
 })
 
+describe('a request that is silent for 5 s', () => {
+  const PATH = `/v1/models/${SMALL}`
+
+  /** Starts on fake time what is to be asked twice, and goes on in real time once it was. */
+  async function secondOf<T>(cloud: FakeCloud, path: string, ask: () => Promise<T>): Promise<T> {
+    const lost: ServerResponse[] = []
+    cloud.faults.push(failing(path, 1, (response) => lost.push(response)))
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const answer = ask()
+    while (lost.length === 0) {
+      await vi.advanceTimersByTimeAsync(0)
+    }
+    expect(cloud.seen(path)).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(5_000)
+    vi.useRealTimers()
+    const result = await answer
+    expect(cloud.seen(path)).toHaveLength(2)
+    await vi.waitFor(() => expect(lost[0]?.closed).toBe(true))
+    return result
+  }
+
+  /** Sends one request by a network whose answers the test gives, in fake time. */
+  async function sendOne(signal = new AbortController().signal) {
+    const sent: { readonly signal: AbortSignal; readonly answer: (response: Response) => void }[] = []
+    vi.stubGlobal('fetch', (_: URL, init: { signal: AbortSignal }) => {
+      return new Promise<Response>((resolve, reject) => {
+        init.signal.addEventListener('abort', () => reject(init.signal.reason))
+        sent.push({ signal: init.signal, answer: resolve })
+      })
+    })
+    const reasons: string[] = []
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const request = { method: 'GET', path: 'v1/models', accept: 'application/json' } as const
+    const onRetry = ({ reason }: Retry) => reasons.push(reason)
+    const sending = new ApiClient('http://cloud/').send(request, signal, { onRetry })
+    const answer = sending.then(({ bytes }) => new TextDecoder().decode(bytes))
+    await vi.advanceTimersByTimeAsync(0)
+    return { answer, sent, reasons }
+  }
+
+  it('shouldBeSentOnceMoreBesideItWithinTheTimeOfTheCall', async () => {
+    const cloud = await startCloud()
+    const split = await connect(cloud)
+    const answer = await secondOf(cloud, '/v1/embed', () => split.embed('text', { timeoutMs: 12_000 }))
+    expect(answer.cut).toBe(3)
+  })
+
+  it('shouldBeSentOnceMoreForTheManifest', async () => {
+    const cloud = await startCloud()
+    const split = await secondOf(cloud, `${PATH}/manifest`, () => connect(cloud))
+    expect(split.layers).toBe(3)
+  })
+
+  it('shouldBeSentOnceMoreForActivationsOfS3', async () => {
+    const cloud = await startCloud()
+    cloud.bodyLimit = 0
+    const split = await connect(cloud)
+    const ask = () => split.embed([1, 2, 3], { pooling: 'none' })
+    expect(await secondOf(cloud, '/s3/activations/', ask)).toMatchObject({ cut: 3, tokens: 3 })
+    expect(cloud.seen('/v1/embed')).toHaveLength(1)
+  })
+
+  it('shouldStillBeTheAnswerWhereTheOtherOneFails', async () => {
+    const { answer, sent } = await sendOne()
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(sent).toHaveLength(2)
+    sent[1]?.answer(new Response('', { status: 503 }))
+    await vi.advanceTimersByTimeAsync(4_000)
+    expect(sent).toHaveLength(2)
+    sent[0]?.answer(new Response('late'))
+    expect(await answer).toBe('late')
+  })
+
+  it('shouldLeaveTheCloudAloneForAsLongAsRetryAfterSays', async () => {
+    const { answer, sent } = await sendOne()
+    await vi.advanceTimersByTimeAsync(5_000)
+    sent[1]?.answer(new Response('', { status: 429, headers: { 'Retry-After': '20' } }))
+    await vi.advanceTimersByTimeAsync(19_900)
+    expect(sent).toHaveLength(2)
+    await vi.advanceTimersByTimeAsync(100)
+    expect(sent).toHaveLength(3)
+    sent[2]?.answer(new Response('third'))
+    expect(await answer).toBe('third')
+    expect(sent[0]?.signal.aborted).toBe(true)
+  })
+
+  it('shouldHaveNoMoreThanOneBesideItAndEndWithTheSignal', async () => {
+    const controller = new AbortController()
+    const { answer, sent, reasons } = await sendOne(controller.signal)
+    const ended = expect(answer).rejects.toThrow('Enough.')
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(sent).toHaveLength(2)
+    expect(reasons).toEqual(['The cloud has not answered for 5 s.'])
+    controller.abort(new Error('Enough.'))
+    await ended
+    expect(sent.map(({ signal }) => signal.aborted)).toEqual([true, true])
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(sent).toHaveLength(2)
+  })
+
+  it('shouldNotBeTakenForOneWhoseAnswerComesSlowly', async () => {
+    const { answer, sent, reasons } = await sendOne()
+    let body: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined
+    const start = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+      body = controller
+    }
+    sent[0]?.answer(new Response(new ReadableStream({ start })))
+    for (let i = 0; i < 4; i++) {
+      await vi.advanceTimersByTimeAsync(4_900)
+      body?.enqueue(Uint8Array.of(32))
+    }
+    await vi.advanceTimersByTimeAsync(4_900)
+    expect(reasons).toEqual([])
+    expect(sent).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(100)
+    expect(reasons).toEqual(["The cloud's answer has not gone on for 5 s."])
+    expect(sent).toHaveLength(2)
+    sent[1]?.answer(new Response('whole'))
+    expect(await answer).toBe('whole')
+  })
+})
+
 describe('connect', () => {
   it('shouldTellAtOnceThatItTriesAgain', async () => {
     const cloud = await startCloud()
@@ -139,6 +264,19 @@ describe('connect', () => {
     cloud.faults.push(failing('/v1/embed', 1, (response) => response.destroy()))
     await split.embed('text')
     expect(reasons).toHaveLength(2)
+  })
+
+  it('shouldGoOnWhereWhoIsToldThrowsWhichIsReported', async () => {
+    const cloud = await startCloud()
+    const reported: unknown[] = []
+    vi.stubGlobal('reportError', (error: unknown) => reported.push(error))
+    const wrong = new Error('A fault of the page.')
+    const onRetry = () => {
+      throw wrong
+    }
+    cloud.faults.push(failing(`/v1/models/${SMALL}/manifest`, 1, (response) => response.destroy()))
+    await connect(cloud, { onRetry })
+    expect(reported).toEqual([wrong])
   })
 
   it('shouldRefuseADtypeThatTheModelLacks', async () => {

@@ -26,12 +26,12 @@ describe('a device', () => {
 
   async function start(
     model: string,
-  ): Promise<{ cloud: FakeCloud; open: () => Promise<Device>; spare: MemoryStore }> {
+  ): Promise<{ cloud: FakeCloud; open: (until?: AbortSignal) => Promise<Device>; spare: MemoryStore }> {
     const cloud = await FakeCloud.start(model)
     clouds.push(cloud)
     const spare = new MemoryStore()
     const manifest = readManifest(model)
-    const open = async () => {
+    const open = async (until = signal) => {
       const device = await openDevice(
         {
           manifest,
@@ -44,7 +44,7 @@ describe('a device', () => {
           onWarning: ignore,
           spare,
         },
-        signal,
+        until,
       )
       devices.push(device)
       return device
@@ -64,6 +64,42 @@ describe('a device', () => {
     expect(await second.load('layer.0', ignore, signal)).toMatchObject({ from: 'network' })
     expect(await second.tokenizer(signal)).toEqual(tokenizer)
     expect(cloud.seen('/s3/shards/')).toHaveLength(2)
+  })
+
+  it('shouldLeaveNothingBehindWhenItIsNotWantedAnyMoreWhileItOpens', async () => {
+    const { open } = await start('gpt2-plain')
+    const adapter = await navigator.gpu.requestAdapter()
+    if (adapter === null) {
+      throw new Error('Dawn found no adapter.')
+    }
+    const request = adapter.requestDevice.bind(adapter)
+    const given: GPUDevice[] = []
+    vi.spyOn(adapter, 'requestDevice').mockImplementation(async (descriptor) => {
+      const gpu = await request(descriptor)
+      vi.spyOn(gpu, 'destroy')
+      given.push(gpu)
+      return gpu
+    })
+    let offer: (offered: GPUAdapter) => void = () => undefined
+    const offered = new Promise<GPUAdapter>((resolve) => {
+      offer = resolve
+    })
+    const asked = vi.spyOn(navigator.gpu, 'requestAdapter').mockReturnValue(offered)
+    try {
+      const controller = new AbortController()
+      const opening = expect(open(controller.signal)).rejects.toThrow('Enough.')
+      await vi.waitFor(() => expect(asked).toHaveBeenCalled(), 10_000)
+      controller.abort(new Error('Enough.'))
+      await opening
+      offer(adapter)
+      await vi.waitFor(() => expect(given).toHaveLength(1), 10_000)
+      await vi.waitFor(() => expect(given[0]?.destroy).toHaveBeenCalled())
+    } finally {
+      asked.mockRestore()
+      for (const gpu of given) {
+        gpu.destroy()
+      }
+    }
   })
 
   describe('that has no layer yet', () => {

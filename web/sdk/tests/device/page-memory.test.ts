@@ -78,4 +78,17 @@ describe("a page's memory", () => {
     expect(await memory.has('a')).toBe(false)
     expect(await (await memory.open('a')).read(PARTS[0] as (typeof PARTS)[0])).toBeUndefined()
   })
+
+  it('shouldNotKeepTheRestOfAShardDuringWhichThePageWasCleared', async () => {
+    const store = new MemoryStore()
+    const memory = from(store)
+    const written = await memory.open('a')
+    const [first, rest] = PARTS as [(typeof PARTS)[0], (typeof PARTS)[0]]
+    await written.write(first, new Uint8Array(first.bytes))
+    store.clear()
+    await written.write(rest, new Uint8Array(rest.bytes))
+    await written.finish(RECORD, signal)
+    expect(await memory.has('a')).toBe(false)
+    expect(store.read('a', rest.offset)).toBeUndefined()
+  })
 })

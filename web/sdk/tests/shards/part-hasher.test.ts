@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { PartHasher } from '../../src/shards/part-hasher'
+import { type HashAnswer, type HashRequest, PartHasher } from '../../src/shards/part-hasher'
 import { FakeHashThread, hasherOn } from '../support/hash-threads'
 
 const BYTES = Uint8Array.of(1, 2, 3)
@@ -49,6 +49,40 @@ describe('a hasher', () => {
     hasher.start()
     expect(await hash(hasher)).toEqual(HASHED)
     expect(thread.starts).toBe(1)
+  })
+
+  it('shouldGiveItsThreadTheTimeForEachPartAndNotForAllThatWait', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const asked: HashRequest[] = []
+    const answer = ({ id, bytes }: HashRequest) =>
+      port1.postMessage({ id, bytes, sha256: SHA256 } satisfies HashAnswer)
+    let ready = false
+    port1.addEventListener('message', ({ data }: MessageEvent<HashRequest>) => {
+      if (ready) {
+        asked.push(data)
+      } else {
+        ready = true
+        answer(data)
+      }
+    })
+    port1.start()
+    port1.postMessage('ready' satisfies HashAnswer)
+    const end = vi.fn()
+    hasher = new PartHasher({ start: async () => port2, end })
+    hasher.start()
+    while (!ready) {
+      await hash(hasher)
+    }
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const waiting = [hash(hasher), hash(hasher), hash(hasher)]
+    await vi.waitFor(() => expect(asked).toHaveLength(3))
+    for (const [i, result] of waiting.entries()) {
+      await vi.advanceTimersByTimeAsync(4_000)
+      answer(asked[i] as HashRequest)
+      expect(await result).toEqual(HASHED)
+    }
+    expect(end).not.toHaveBeenCalled()
+    port1.close()
   })
 
   it('shouldLeaveNothingPendingWhenItIsStopped', async () => {
