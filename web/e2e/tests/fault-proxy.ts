@@ -42,6 +42,7 @@ const WORKER_HOOKS = `
   }
   // The next result is kept back for so long, or has no finite value.
   self.stallMs = 0
+  self.stalled = false
   self.spoil = false
   const { requestDevice } = GPUAdapter.prototype
   GPUAdapter.prototype.requestDevice = async function (...options) {
@@ -65,7 +66,9 @@ const WORKER_HOOKS = `
     self.stallMs = 0
     await mapAsync.apply(this, range)
     if (ms > 0) {
+      self.stalled = true
       await new Promise((resolve) => setTimeout(resolve, ms))
+      self.stalled = false
     }
   }
   GPUBuffer.prototype.getMappedRange = function (...range) {

@@ -5,6 +5,8 @@ import type { HarnessPage } from './harness.ts'
 interface HookedWorker {
   readonly gpus?: readonly GPUDevice[]
   stallMs: number
+  /** A result is being kept back. */
+  readonly stalled: boolean
   spoil: boolean
 }
 
@@ -27,6 +29,24 @@ export async function destroyGpu(page: Page): Promise<void> {
       }
       hooked.gpus.at(-1)?.destroy()
     })
+  })
+}
+
+/**
+ * Keeps back the next result of the page's newest worker, destroys its GPU device so many milliseconds later, and waits for the next
+ * worker. The result does not come back by then; a device counts as slow after two seconds.
+ */
+export async function destroyGpuMidRun(page: Page, milliseconds: number): Promise<void> {
+  await replaceWorker(page, async (worker) => {
+    await worker.evaluate(async (ms) => {
+      const hooked = self as unknown as HookedWorker
+      hooked.stallMs = 60_000
+      while (!hooked.stalled) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      hooked.gpus?.at(-1)?.destroy()
+    }, milliseconds)
   })
 }
 
