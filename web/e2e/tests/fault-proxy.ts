@@ -36,8 +36,8 @@ const WORKER_HOOKS = `
   self.handles = new Set()
   const channel = new BroadcastChannel('held')
   channel.onmessage = ({ data }) => {
-    if (data === 'ask' && self.name === 'splitcompute') {
-      channel.postMessage({ buffers: self.buffers.size, handles: self.handles.size })
+    if (data === 'ask') {
+      channel.postMessage({ worker: self.name, buffers: self.buffers.size, handles: self.handles.size })
     }
   }
   // The next result is kept back for so long, or has no finite value.

@@ -216,9 +216,10 @@ describe.concurrent('a storm', () => {
       await startEmbedding(page, inputs)
       await page.waitForTimeout(600)
       await stopEmbedding(page)
-      const [found, ...others] = await held(page)
-      expect(others).toEqual([])
-      expect(found).toEqual({ buffers: expect.any(Number), handles: 0 })
+      const atRest = { worker: 'splitcompute', buffers: expect.any(Number), handles: 0 }
+      await expectHeld(page, [atRest])
+      const [found] = await held(page)
+      expect(found).toEqual(atRest)
       calm.set(key, found as Held)
       await closeAll([page])
       return found as Held

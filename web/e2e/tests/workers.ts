@@ -10,8 +10,10 @@ interface HookedWorker {
   spoil: boolean
 }
 
-/** What a worker has not given back: GPU buffers, and files open on the disk. */
+/** A worker that runs, and what it has not given back: GPU buffers, and files open on the disk. */
 export interface Held {
+  /** Its name: `splitcompute`, or `splitcompute-hashes` of one that hashes, which is there only while shards are downloaded. */
+  readonly worker: string
   readonly buffers: number
   readonly handles: number
 }
@@ -75,7 +77,7 @@ export async function spoilGpu(page: Page): Promise<void> {
   })
 }
 
-/** What each worker with a GPU holds, in all pages of this origin. */
+/** What each of the SDK's workers holds, in all pages of this origin. */
 export async function held(page: Page): Promise<Held[]> {
   return await page.evaluate(
     (ms) =>
