@@ -79,6 +79,13 @@ const WORKER_HOOKS = `
     }
     return bytes
   }
+  // Parts of shards are hashed on one thread or on another.
+  self.digests = 0
+  const { digest } = SubtleCrypto.prototype
+  SubtleCrypto.prototype.digest = function (...what) {
+    self.digests++
+    return digest.apply(this, what)
+  }
   const { createSyncAccessHandle } = FileSystemFileHandle.prototype
   FileSystemFileHandle.prototype.createSyncAccessHandle = async function (...options) {
     const handle = await createSyncAccessHandle.apply(this, options)

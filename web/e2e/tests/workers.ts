@@ -8,6 +8,8 @@ interface HookedWorker {
   /** A result is being kept back. */
   readonly stalled: boolean
   spoil: boolean
+  /** How often it has begun to hash something. */
+  readonly digests?: number
 }
 
 /** A worker that runs, and what it has not given back: GPU buffers, and files open on the disk. */
@@ -100,6 +102,16 @@ export async function hashWorker(page: Page): Promise<PlaywrightWorker> {
   return await newest(page, 'splitcompute-hashes')
 }
 
+/** The page's newest worker that has a GPU, or is about to. */
+export async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+  return await newest(page, 'splitcompute')
+}
+
+/** How often a worker has begun to hash something. */
+export async function digestsOf(worker: PlaywrightWorker): Promise<number> {
+  return await worker.evaluate(() => (self as unknown as HookedWorker).digests ?? 0)
+}
+
 async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
   const worker = await newestWorker(page)
   const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
@@ -108,11 +120,6 @@ async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Prom
   while ((await workers()) === before) {
     await page.waitForTimeout(50)
   }
-}
-
-/** The newest one that has a GPU, or is about to. */
-async function newestWorker(page: Page): Promise<PlaywrightWorker> {
-  return await newest(page, 'splitcompute')
 }
 
 async function newest(page: Page, name: string): Promise<PlaywrightWorker> {
