@@ -36,12 +36,13 @@ const WORKER_HOOKS = `
   self.handles = new Set()
   const channel = new BroadcastChannel('held')
   channel.onmessage = ({ data }) => {
-    if (data === 'ask' && self.name === 'splitcompute') {
-      channel.postMessage({ buffers: self.buffers.size, handles: self.handles.size })
+    if (data === 'ask') {
+      channel.postMessage({ worker: self.name, buffers: self.buffers.size, handles: self.handles.size })
     }
   }
   // The next result is kept back for so long, or has no finite value.
   self.stallMs = 0
+  self.stalled = false
   self.spoil = false
   const { requestDevice } = GPUAdapter.prototype
   GPUAdapter.prototype.requestDevice = async function (...options) {
@@ -65,7 +66,9 @@ const WORKER_HOOKS = `
     self.stallMs = 0
     await mapAsync.apply(this, range)
     if (ms > 0) {
+      self.stalled = true
       await new Promise((resolve) => setTimeout(resolve, ms))
+      self.stalled = false
     }
   }
   GPUBuffer.prototype.getMappedRange = function (...range) {
@@ -75,6 +78,13 @@ const WORKER_HOOKS = `
       new Float32Array(bytes).fill(Number.NaN)
     }
     return bytes
+  }
+  // Parts of shards are hashed on one thread or on another.
+  self.digests = 0
+  const { digest } = SubtleCrypto.prototype
+  SubtleCrypto.prototype.digest = function (...what) {
+    self.digests++
+    return digest.apply(this, what)
   }
   const { createSyncAccessHandle } = FileSystemFileHandle.prototype
   FileSystemFileHandle.prototype.createSyncAccessHandle = async function (...options) {

@@ -12,10 +12,11 @@ import {
   waitForAnswers,
   waitForBytes,
   waitForCut,
+  waitForFallback,
   waitForReason,
   waitForUnit,
 } from './harness.ts'
-import { destroyGpu, killWorker, spoilGpu, stallGpu } from './workers.ts'
+import { destroyGpu, destroyGpuMidRun, killWorker, spoilGpu, stallGpu } from './workers.ts'
 
 /** A page that embeds, four times a second, while something breaks. */
 export interface Place {
@@ -48,8 +49,11 @@ const MEMORY_OF_ONE_LAYER = 1_100_000
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 const moment = (most: number) => pause(Math.random() * most)
+const BETWEEN_EMBEDS_MS = 250
 /** Any moment between two embeds. */
-const anyMoment = () => moment(250)
+const anyMoment = () => moment(BETWEEN_EMBEDS_MS)
+/** What an embed says that was on a device when that was destroyed. */
+const DESTROYED = 'Device was destroyed'
 /** So slow that a shard of gpt2-plain takes about a second. */
 export const BYTES_PER_SECOND = 120_000
 
@@ -130,8 +134,8 @@ export const faults: readonly FaultCase[] = [
     times: 2,
     during: async ({ page }) => {
       await waitForCut(page, 0)
-      await anyMoment()
-      await destroyGpu(page)
+      await destroyGpuMidRun(page, Math.random() * BETWEEN_EMBEDS_MS)
+      await waitForFallback(page, DESTROYED)
     },
   },
   {
@@ -141,9 +145,11 @@ export const faults: readonly FaultCase[] = [
     during: async ({ page, proxy }) => {
       await waitForCut(page, 0)
       await anyMoment()
+      // At this cut, the device needs no network.
       proxy.offline = true
       proxy.breakConnections()
-      await destroyGpu(page)
+      await destroyGpuMidRun(page, Math.random() * BETWEEN_EMBEDS_MS)
+      await waitForFallback(page, DESTROYED)
       await moment(1_000)
       proxy.offline = false
     },

@@ -25,6 +25,8 @@ export interface HarnessPage {
   /** Those that have a GPU, or had one. */
   workers: Worker[]
   outcomes: Outcome[]
+  /** Why embeds went to another side since the last beginning, also where yet another one answered them in the end. */
+  fallbacks: string[]
   asked: number
   ask: () => void
   timer: ReturnType<typeof setInterval>
@@ -38,6 +40,7 @@ export async function open(page: Page, url: string): Promise<void> {
     const harness = globalThis as unknown as HarnessPage
     const Original = globalThis.Worker
     harness.workers = []
+    harness.fallbacks = []
     globalThis.Worker = class extends Original {
       constructor(...args: ConstructorParameters<typeof Worker>) {
         super(...args)
@@ -63,6 +66,7 @@ export async function connect(page: Page, options: ConnectChoices = {}): Promise
     const split = await harness.SplitCompute.connect(given as ConnectOptions)
     harness.splits = [...(harness.splits ?? []), split]
     harness.split = split
+    split.addEventListener('fallback', ({ detail }) => harness.fallbacks.push(detail.reason))
   }, settings)
 }
 
@@ -131,6 +135,7 @@ export async function startEmbedding(
     const harness = globalThis as unknown as HarnessPage
     const splits = harness.splits ?? []
     harness.outcomes = []
+    harness.fallbacks = []
     harness.asked = 0
     harness.ask = () => {
       const split = splits[harness.asked % splits.length] ?? harness.split
@@ -195,6 +200,15 @@ export async function waitForReason(page: Page, words: string): Promise<void> {
   await page.waitForFunction(
     (said) =>
       (globalThis as unknown as HarnessPage).outcomes.some(({ reason }) => reason?.includes(said) === true),
+    words,
+    { timeout: 10_000, polling: 50 },
+  )
+}
+
+/** Waits until an embed has gone to another side for a reason with these words. */
+export async function waitForFallback(page: Page, words: string): Promise<void> {
+  await page.waitForFunction(
+    (said) => (globalThis as unknown as HarnessPage).fallbacks.some((reason) => reason.includes(said)),
     words,
     { timeout: 10_000, polling: 50 },
   )

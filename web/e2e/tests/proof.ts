@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
@@ -17,6 +18,11 @@ export function writeProof(file: string, proof: object | string): void {
     const text = typeof proof === 'string' ? proof : JSON.stringify(proof, null, 2)
     writeFileSync(new URL(file, folder), `${text}\n`)
   }
+}
+
+/** The commit that is checked out, with `-dirty` where a file that it knows is another one by now. */
+export function version(): string {
+  return execFileSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT, encoding: 'utf8' }).trim()
 }
 
 /** Where a file or folder of the fixtures is. */

@@ -171,6 +171,27 @@ describe('the page of a cloud with two models', () => {
     expect(await page.locator('#layers li').count()).toBe(LAYERS)
     // While shards are downloaded, another one hashes.
     await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(1)
+    await page.close()
+  })
+
+  it('shouldSayNothingButTheErrorWhenAModelThatIsChosenFails', async () => {
+    const page = await browser.newPage()
+    let away = true
+    await page.route(/\/v1\/models\/bookworm\/manifest$/, (route) =>
+      away ? route.abort() : route.fulfill({ status: 404 }),
+    )
+    await page.goto(cloud.url)
+    await page.selectOption('#model', 'gpt2-plain')
+    await waitForText(page, '#progress-text', /All weights are here/)
+    await page.selectOption('#model', 'bookworm')
+    await waitForText(page, '#progress-text', /Still trying …$/)
+    away = false
+    await waitForText(page, '#error', /^The API answered 404\.$/)
+    expect(await page.textContent('#progress-text')).toBe('')
+    await page.selectOption('#model', 'gpt2-plain')
+    await waitForText(page, '#progress-text', /All weights are here/)
+    expect(await page.textContent('#error')).toBe('')
+    await page.close()
   })
 })
 

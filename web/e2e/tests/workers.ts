@@ -5,11 +5,17 @@ import type { HarnessPage } from './harness.ts'
 interface HookedWorker {
   readonly gpus?: readonly GPUDevice[]
   stallMs: number
+  /** A result is being kept back. */
+  readonly stalled: boolean
   spoil: boolean
+  /** How often it has begun to hash something. */
+  readonly digests?: number
 }
 
-/** What a worker has not given back: GPU buffers, and files open on the disk. */
+/** A worker that runs, and what it has not given back: GPU buffers, and files open on the disk. */
 export interface Held {
+  /** Its name: `splitcompute`, or `splitcompute-hashes` of one that hashes, which is there only while shards are downloaded. */
+  readonly worker: string
   readonly buffers: number
   readonly handles: number
 }
@@ -27,6 +33,24 @@ export async function destroyGpu(page: Page): Promise<void> {
       }
       hooked.gpus.at(-1)?.destroy()
     })
+  })
+}
+
+/**
+ * Keeps back the next result of the page's newest worker, destroys its GPU device so many milliseconds later, and waits for the next
+ * worker. The result does not come back by then; a device counts as slow after two seconds.
+ */
+export async function destroyGpuMidRun(page: Page, milliseconds: number): Promise<void> {
+  await replaceWorker(page, async (worker) => {
+    await worker.evaluate(async (ms) => {
+      const hooked = self as unknown as HookedWorker
+      hooked.stallMs = 60_000
+      while (!hooked.stalled) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      hooked.gpus?.at(-1)?.destroy()
+    }, milliseconds)
   })
 }
 
@@ -55,7 +79,7 @@ export async function spoilGpu(page: Page): Promise<void> {
   })
 }
 
-/** What each worker with a GPU holds, in all pages of this origin. */
+/** What each of the SDK's workers holds, in all pages of this origin. */
 export async function held(page: Page): Promise<Held[]> {
   return await page.evaluate(
     (ms) =>
@@ -78,6 +102,16 @@ export async function hashWorker(page: Page): Promise<PlaywrightWorker> {
   return await newest(page, 'splitcompute-hashes')
 }
 
+/** The page's newest worker that has a GPU, or is about to. */
+export async function newestWorker(page: Page): Promise<PlaywrightWorker> {
+  return await newest(page, 'splitcompute')
+}
+
+/** How often a worker has begun to hash something. */
+export async function digestsOf(worker: PlaywrightWorker): Promise<number> {
+  return await worker.evaluate(() => (self as unknown as HookedWorker).digests ?? 0)
+}
+
 async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Promise<void>): Promise<void> {
   const worker = await newestWorker(page)
   const workers = () => page.evaluate(() => (globalThis as unknown as HarnessPage).workers.length)
@@ -86,11 +120,6 @@ async function replaceWorker(page: Page, end: (worker: PlaywrightWorker) => Prom
   while ((await workers()) === before) {
     await page.waitForTimeout(50)
   }
-}
-
-/** The newest one that has a GPU, or is about to. */
-async function newestWorker(page: Page): Promise<PlaywrightWorker> {
-  return await newest(page, 'splitcompute')
 }
 
 async function newest(page: Page, name: string): Promise<PlaywrightWorker> {

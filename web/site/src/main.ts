@@ -55,6 +55,12 @@ function showError(error: unknown): void {
   showSentence('error', error instanceof Error ? error.message : String(error))
 }
 
+/** There will be no client: nothing is waited for any more. */
+function showFailure(error: unknown): void {
+  showText('progress-text', '')
+  showError(error)
+}
+
 /** Another model may be chosen before this one is connected: what then still arrives is closed. */
 async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   connecting?.abort()
@@ -66,6 +72,7 @@ async function connect({ endpoint }: SiteConfig, model: string): Promise<void> {
   showRunning(undefined)
   showText('model-name', model)
   showText('progress-text', 'Connecting …')
+  showSentence('error', undefined)
   await former?.close()
   const timer = setTimeout(() => controller.abort(new Error(`${model} does not answer.`)), TIMEOUT_MS)
   let connected: SplitCompute
@@ -152,7 +159,7 @@ async function start(): Promise<void> {
   element('model-name', HTMLElement).hidden = ids.length >= 2
   picker.addEventListener('change', () => {
     running?.abort()
-    connect(config, picker.value).catch(showError)
+    connect(config, picker.value).catch(showFailure)
   })
   await connect(config, model)
 }
@@ -181,7 +188,4 @@ form.addEventListener('submit', (event) => {
   }
 })
 
-start().catch((error: unknown) => {
-  showText('progress-text', '')
-  showError(error)
-})
+start().catch(showFailure)

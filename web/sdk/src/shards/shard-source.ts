@@ -81,6 +81,8 @@ export class ShardSource {
       await finished
       return from
     } finally {
+      // It may have been prepared for a download that is another page's by now.
+      this.#rest()
       await kept?.release()
     }
   }
@@ -176,10 +178,15 @@ export class ShardSource {
     } finally {
       this.#left += owed
       this.#downloads--
-      if (this.#downloads === 0) {
-        this.#buffers.clear()
-        this.hasher.stop()
-      }
+      this.#rest()
+    }
+  }
+
+  /** Ends what downloads alone need, once there is none. */
+  #rest(): void {
+    if (this.#downloads === 0) {
+      this.#buffers.clear()
+      this.hasher.stop()
     }
   }
 
