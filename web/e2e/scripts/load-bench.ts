@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
@@ -8,15 +8,19 @@ import type { SplitCompute } from 'splitcompute'
 import { launchBrowser, launchProfile } from '../tests/browser.ts'
 import { FaultProxy } from '../tests/fault-proxy.ts'
 import { LocalCloud } from '../tests/local-cloud.ts'
+import { version, writeProof } from '../tests/proof.ts'
 import { count, layerTensors, ONE_LAYER, writeGpt2Xl } from './gpt2-xl.ts'
 
 // Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
 // bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
-// a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json, prints what was asked beside what was measured,
-// and fails where a bound is missed.
+// a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json, but for fewer rounds than are the default,
+// prints what was asked beside what was measured, and fails where a bound is missed.
 
-const ROUNDS = Number(process.env.ROUNDS ?? 5)
-const FIRST_ANSWERS = Number(process.env.FIRST_ANSWERS ?? 20)
+/** An even number: what is alternated by round comes first as often as second. */
+const PROOF_ROUNDS = 6
+const PROOF_FIRST_ANSWERS = 20
+const ROUNDS = Number(process.env.ROUNDS ?? PROOF_ROUNDS)
+const FIRST_ANSWERS = Number(process.env.FIRST_ANSWERS ?? PROOF_FIRST_ANSWERS)
 const THROTTLED_BYTES_PER_SECOND = 200e6 / 8
 const MODEL = 'xl-layer'
 
@@ -24,8 +28,11 @@ interface BenchPage {
   readonly SplitCompute: typeof SplitCompute
 }
 
-const median = (values: readonly number[]) =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const upper = sorted[sorted.length >> 1] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[(sorted.length >> 1) - 1] ?? Number.NaN)) / 2
+}
 
 /** A page of another origin that has the SDK, and the tensors of a layer as base64 in JSON. */
 function servePage(sdk: string) {
@@ -72,6 +79,15 @@ async function load(page: Page, endpoint: string): Promise<{ bytes: number; cana
     },
     [endpoint, MODEL] as const,
   )
+}
+
+/** The layer's kept shard to the page's GPU, by the SDK, in milliseconds. */
+async function loadWarm(page: Page, endpoint: string): Promise<number> {
+  const { bytes, from } = await load(page, endpoint)
+  if (from !== 'disk') {
+    throw new Error('The second load was not warm.')
+  }
+  return bytes
 }
 
 /** The same bytes read to their end and dropped, in a worker. */
@@ -145,7 +161,7 @@ async function readAndUpload(page: Page): Promise<number> {
   })
 }
 
-/** The layer in f32 as base64 in JSON, one request a tensor, decoded as pages do, to GPU buffers. */
+/** The layer in f32 as base64 in JSON, one request a tensor, to GPU buffers: decoded by `atob` and a loop, without a copy more. */
 async function loadBase64(page: Page, tensors: number): Promise<number> {
   return await page.evaluate(async (requests) => {
     const adapter = await navigator.gpu.requestAdapter()
@@ -157,7 +173,10 @@ async function loadBase64(page: Page, tensors: number): Promise<number> {
     for (let i = 0; i < requests; i++) {
       const { data } = (await (await fetch(`/tensors/${i}`)).json()) as { data: string }
       const text = atob(data)
-      const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0))
+      const bytes = new Uint8Array(text.length)
+      for (let at = 0; at < text.length; at++) {
+        bytes[at] = text.charCodeAt(at)
+      }
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
       const buffer = device.createBuffer({ size: bytes.byteLength, usage })
       device.queue.writeBuffer(buffer, 0, bytes)
@@ -215,12 +234,14 @@ async function measureLayer(
     figures.cold.push(cold.bytes)
     figures.canary.push(cold.canary)
     if (!throttled) {
-      figures.read.push(await readAndUpload(page))
-      const warm = await load(page, cloud.url)
-      if (warm.from !== 'disk') {
-        throw new Error('The second load was not warm.')
+      const fromDisk = [
+        async () => figures.read.push(await readAndUpload(page)),
+        async () => figures.warm.push(await loadWarm(page, cloud.url)),
+      ]
+      // Whoever comes second finds the file read and the GPU awake.
+      for (const measure of i % 2 === 0 ? fromDisk : fromDisk.reverse()) {
+        await measure()
       }
-      figures.warm.push(warm.bytes)
       figures.base64.push(await loadBase64(page, tensors))
     }
     await page.close()
@@ -237,11 +258,11 @@ interface Bound {
 }
 
 function atMost(what: string, measured: number, most: number): Bound {
-  return { what, asked: `at most ${most}x`, measured: `${measured}x`, met: measured <= most }
+  return { what, asked: `at most ${most}x`, measured: `${measured.toFixed(3)}x`, met: measured <= most }
 }
 
 function atLeast(what: string, measured: number, least: number): Bound {
-  return { what, asked: `at least ${least}x`, measured: `${measured}x`, met: measured >= least }
+  return { what, asked: `at least ${least}x`, measured: `${measured.toFixed(3)}x`, met: measured >= least }
 }
 
 /** @returns whether all of them are met */
@@ -252,6 +273,8 @@ function printBounds(bounds: readonly Bound[]): boolean {
   return bounds.every(({ met }) => met)
 }
 
+// What is measured is loaded by then.
+const commit = version()
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
 writeGpt2Xl(join(folder, MODEL), ONE_LAYER)
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
@@ -278,25 +301,31 @@ try {
       await fresh.close()
     }
   }
-  const ratio = (a = Number.NaN, b = Number.NaN) => Number((a / b).toFixed(2))
+  const ratio = (a = Number.NaN, b = Number.NaN) => a / b
   const first = { split: median(split), cloudAlone: median(alone) }
-  const result = {
-    machine: `${cpus().length} x ${cpus()[0]?.model}`,
-    milliseconds: { loopback, throttled, firstAnswer: first },
-    ratios: {
-      coldToDrainedOnLoopback: ratio(loopback.cold, loopback.drained),
-      coldToDrainedAt200MbitPerSecond: ratio(throttled.cold, throttled.drained),
-      warmToReadAndUpload: ratio(loopback.warm, loopback.read),
-      base64ToCold: ratio(loopback.base64, loopback.cold),
-      base64ToWarm: ratio(loopback.base64, loopback.warm),
-      firstAnswerToCloudAlone: ratio(first.split, first.cloudAlone),
-    },
+  const ratios = {
+    coldToDrainedOnLoopback: ratio(loopback.cold, loopback.drained),
+    coldToDrainedAt200MbitPerSecond: ratio(throttled.cold, throttled.drained),
+    warmToReadAndUpload: ratio(loopback.warm, loopback.read),
+    base64ToCold: ratio(loopback.base64, loopback.cold),
+    base64ToWarm: ratio(loopback.base64, loopback.warm),
+    firstAnswerToCloudAlone: ratio(first.split, first.cloudAlone),
   }
-  const target = new URL('../../../docs/proofs/', import.meta.url)
-  mkdirSync(target, { recursive: true })
-  writeFileSync(new URL('loading.json', target), `${JSON.stringify(result, null, 2)}\n`)
+  const result = {
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    machine: `${cpus().length} x ${cpus()[0]?.model}`,
+    rounds: ROUNDS,
+    firstAnswers: FIRST_ANSWERS,
+    milliseconds: { loopback, throttled, firstAnswer: first },
+    ratios: Object.fromEntries(
+      Object.entries(ratios).map(([name, value]) => [name, Number(value.toFixed(2))]),
+    ),
+  }
+  if (ROUNDS >= PROOF_ROUNDS && FIRST_ANSWERS >= PROOF_FIRST_ANSWERS) {
+    writeProof('loading.json', result)
+  }
   console.log(JSON.stringify(result, null, 2))
-  const { ratios } = result
   const firstMost = Math.max(1.05 * first.cloudAlone, first.cloudAlone + 20)
   const met = printBounds([
     atMost('cold load to draining, at 200 Mbit/s', ratios.coldToDrainedAt200MbitPerSecond, 1.1),

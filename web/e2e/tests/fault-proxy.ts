@@ -7,6 +7,8 @@ export type Kind = 'shard' | 'sign' | 'embed' | 'other'
 /** What goes wrong with one request. */
 export type Fault =
   | { readonly status: number; readonly retryAfter?: number }
+  /** No answer ever comes, and the connection stays. */
+  | { readonly silent: true }
   /** The connection ends in the middle of the body. */
   | { readonly cut: true }
   /** One byte in the middle is another. */
@@ -211,6 +213,10 @@ export class FaultProxy {
     const fault = this.#next(kind)
     if (fault !== undefined && 'status' in fault) {
       refuse(response, kind, fault.status, fault.retryAfter)
+      return
+    }
+    if (fault !== undefined && 'silent' in fault) {
+      incoming.resume()
       return
     }
     const answer = await this.#forward(incoming, url, fault !== undefined && 'expired' in fault)

@@ -75,8 +75,8 @@ function shard(name: string, fault: Fault): FaultCase {
   }
 }
 
-/** Requests to the head go wrong, while the device has too little memory to do without it. */
-function head(name: string, fault: Fault): FaultCase {
+/** Requests to the head go wrong, so many of them, while the device has too little memory to do without it. */
+function head(name: string, fault: Fault, requests: number): FaultCase {
   return {
     name,
     options: { memory: MEMORY_OF_ONE_LAYER },
@@ -85,7 +85,7 @@ function head(name: string, fault: Fault): FaultCase {
     during: async ({ proxy, page }) => {
       await waitForCut(page, 2)
       await anyMoment()
-      proxy.plan('embed', fault, { times: 3 })
+      proxy.plan('embed', fault, { times: requests })
       while (!proxy.done) {
         await pause(20)
       }
@@ -117,8 +117,9 @@ export const faults: readonly FaultCase[] = [
   shard('S3 answers 500', { status: 500 }),
   shard('S3 answers 503', { status: 503, retryAfter: 1 }),
   shard('shard URL expired', { expired: true }),
-  head('head answers 429', { status: 429, retryAfter: 1 }),
-  head('head answers 500', { status: 500 }),
+  head('head answers 429', { status: 429, retryAfter: 1 }, 3),
+  head('head answers 500', { status: 500 }, 3),
+  head('head does not answer one request', { silent: true }, 1),
   {
     name: 'GPU device destroyed while shards load',
     before: slowNetwork,
