@@ -81,8 +81,6 @@ export class ShardSource {
       await finished
       return from
     } finally {
-      // It may have been prepared for a download that is another page's by now.
-      this.#rest()
       await kept?.release()
     }
   }
@@ -178,15 +176,10 @@ export class ShardSource {
     } finally {
       this.#left += owed
       this.#downloads--
-      this.#rest()
-    }
-  }
-
-  /** Ends what downloads alone need, once there is none. */
-  #rest(): void {
-    if (this.#downloads === 0) {
-      this.#buffers.clear()
-      this.hasher.stop()
+      if (this.#downloads === 0) {
+        this.#buffers.clear()
+        this.hasher.stop()
+      }
     }
   }
 
