@@ -133,7 +133,7 @@ final class CostPage {
         "Egress is the largest of these. Layers on the device save head time and cost activations and"
             + " shards: with the figures above a visitor's %d MB are paid back by %s seconds of the"
                 .formatted(VISITOR_MEGABYTES, payback())
-            + " head on Lambda. The planner weighs the same prices.");
+            + " head on Lambda.");
     double gpuSecond = prices.of("g6.xlarge, an hour") / 3600;
     lines.add("");
     lines.add(
