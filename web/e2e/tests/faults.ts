@@ -50,6 +50,8 @@ const MEMORY_OF_ONE_LAYER = 1_100_000
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 const moment = (most: number) => pause(Math.random() * most)
 const BETWEEN_EMBEDS_MS = 250
+/** After so many answers of the device alone no canary runs any more, which a fault might meet instead of an embed. */
+const SETTLED = 4
 /** Any moment between two embeds. */
 const anyMoment = () => moment(BETWEEN_EMBEDS_MS)
 /** What an embed says that was on a device when that was destroyed. */
@@ -134,7 +136,7 @@ export const faults: readonly FaultCase[] = [
     // The third time it would be left alone.
     times: 2,
     during: async ({ page }) => {
-      await waitForCut(page, 0)
+      await waitForAnswers(page, 0, SETTLED)
       await destroyGpuMidRun(page, Math.random() * BETWEEN_EMBEDS_MS)
       await waitForFallback(page, DESTROYED)
     },
@@ -144,7 +146,7 @@ export const faults: readonly FaultCase[] = [
     warm: true,
     times: 2,
     during: async ({ page, proxy }) => {
-      await waitForCut(page, 0)
+      await waitForAnswers(page, 0, SETTLED)
       await anyMoment()
       // At this cut, the device needs no network.
       proxy.offline = true
@@ -171,8 +173,7 @@ export const faults: readonly FaultCase[] = [
     warm: true,
     times: 10,
     during: async ({ page }) => {
-      // By then no canary runs any more, which the fault might meet instead.
-      await waitForAnswers(page, 0, 4)
+      await waitForAnswers(page, 0, SETTLED)
       await anyMoment()
       await spoilGpu(page)
       await waitForReason(page, 'not finite')
@@ -192,7 +193,7 @@ export const faults: readonly FaultCase[] = [
     times: 10,
     during: async ({ page }) => {
       // By then it is known how fast either side is.
-      await waitForAnswers(page, 0, 4)
+      await waitForAnswers(page, 0, SETTLED)
       await burst(page)
       await waitForReason(page, 'The device is busy.')
     },
