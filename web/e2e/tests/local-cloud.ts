@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const LOCAL_JAR =
   process.env.SPLITCOMPUTE_LOCAL_JAR ??
   fileURLToPath(new URL('../../../functions/local/target/splitcompute-local.jar', import.meta.url))
+const BUILT_SDK = fileURLToPath(new URL('../../sdk/dist/splitcompute.js', import.meta.url))
 const READY = /SplitCompute is ready at (http:\/\/127\.0\.0\.1:\d+)/
 const START_MS = 120_000
 const STOP_MS = 15_000
@@ -54,7 +55,24 @@ export class LocalCloud {
         fail(`ended with ${code}`)
       })
     })
-    return new LocalCloud(url, child)
+    const cloud = new LocalCloud(url, child)
+    try {
+      await cloud.requireBuiltSdk()
+    } catch (error) {
+      await cloud.stop()
+      throw error
+    }
+    return cloud
+  }
+
+  /** Pages take the SDK from the jar: with an older one in it, a test or a proof would be of another version than it says. */
+  private async requireBuiltSdk(): Promise<void> {
+    const response = await fetch(new URL('/sdk/splitcompute.js', this.url))
+    if ((await response.text()) !== readFileSync(BUILT_SDK, 'utf8')) {
+      throw new Error(
+        `${LOCAL_JAR} holds another SDK than web/sdk/dist: build both with \`./mvnw -DskipTests package\`.`,
+      )
+    }
   }
 
   async stop(): Promise<void> {
