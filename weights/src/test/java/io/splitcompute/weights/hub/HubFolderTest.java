@@ -6,48 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.splitcompute.weights.TestCheckpoint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.List;
-import java.util.Optional;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a pull makes of a folder that is not empty. */
-class HubFolderTest {
-
-  private static final String WEIGHTS = "model.safetensors";
-
-  @TempDir Path folder;
-  private MisbehavingHub hub;
-  private byte[] weights;
-  private Path out;
-
-  @BeforeEach
-  void start() throws Exception {
-    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("source"));
-    weights = Files.readAllBytes(checkpoint.resolve(WEIGHTS));
-    out = folder.resolve("tiny");
-    hub = MisbehavingHub.of(checkpoint);
-  }
-
-  @AfterEach
-  void stop() {
-    hub.close();
-  }
-
-  private void pull() throws IOException {
-    Hub.impatient(hub.uri(), Optional.empty(), Duration.ofSeconds(5))
-        .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
-  }
+class HubFolderTest extends PullTestBase {
 
   private void assertWhole() throws IOException {
     assertArrayEquals(weights, Files.readAllBytes(out.resolve(WEIGHTS)));

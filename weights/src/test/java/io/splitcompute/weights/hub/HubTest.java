@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.splitcompute.weights.Sha256;
-import io.splitcompute.weights.TestCheckpoint;
 import io.splitcompute.weights.checkpoint.Checkpoint;
 import io.splitcompute.weights.hub.MisbehavingHub.Lie;
 import java.io.IOException;
@@ -21,43 +20,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A checkpoint comes whole from a hub that breaks off, stalls and lies, or not at all. */
-class HubTest {
-
-  private static final String WEIGHTS = "model.safetensors";
-
-  @TempDir Path folder;
-  private MisbehavingHub hub;
-  private byte[] weights;
-  private Path out;
-
-  @BeforeEach
-  void start() throws Exception {
-    Path checkpoint = new TestCheckpoint().writeTo(folder.resolve("source"));
-    weights = Files.readAllBytes(checkpoint.resolve(WEIGHTS));
-    out = folder.resolve("tiny");
-    hub = MisbehavingHub.of(checkpoint);
-  }
-
-  @AfterEach
-  void stop() {
-    hub.close();
-  }
-
-  private Hub client() {
-    return Hub.impatient(hub.uri(), Optional.empty(), Duration.ofSeconds(5));
-  }
-
-  private String pull() throws IOException {
-    return client().pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
-  }
+class HubTest extends PullTestBase {
 
   private void assertWhole() throws IOException {
     assertArrayEquals(weights, Files.readAllBytes(out.resolve(WEIGHTS)));
