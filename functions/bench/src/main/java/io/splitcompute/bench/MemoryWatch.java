@@ -7,10 +7,10 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -27,9 +27,9 @@ final class MemoryWatch implements AutoCloseable {
   private final Path status;
   private final HttpRequest metrics;
   private final HttpClient client = HttpClient.newHttpClient();
-  private final List<Sample> samples = new ArrayList<>();
+  private final List<Sample> samples = new CopyOnWriteArrayList<>();
   private final Thread watcher = new Thread(this::watch, "memory-watch");
-  private @Nullable IOException failure;
+  private volatile @Nullable IOException failure;
 
   private MemoryWatch(long process, URI metrics) {
     this.status = Path.of("/proc", Long.toString(process), "status");
@@ -47,24 +47,30 @@ final class MemoryWatch implements AutoCloseable {
    * For each quantity the median of the second fifth of the time, when caches are full, and of the
    * last.
    *
-   * @throws IOException if the server could not be looked at
+   * @throws IOException if the server could not be looked at, or less than five times
    */
   Map<String, double[]> beforeAndAfter() throws IOException {
-    if (failure != null) {
-      throw failure;
+    IOException unreadable = failure;
+    if (unreadable != null) {
+      throw unreadable;
+    }
+    // What was there by now, for the watcher goes on.
+    List<Sample> seen = List.copyOf(samples);
+    if (seen.size() < 5) {
+      throw new IOException("the server was looked at only %d times".formatted(seen.size()));
     }
     Map<String, double[]> all = new LinkedHashMap<>();
-    all.put("residentMegabytes", medians(Sample::resident));
-    all.put("directMegabytes", medians(Sample::direct));
-    all.put("arrays", medians(Sample::arrays));
+    all.put("residentMegabytes", medians(seen, Sample::resident));
+    all.put("directMegabytes", medians(seen, Sample::direct));
+    all.put("arrays", medians(seen, Sample::arrays));
     return all;
   }
 
-  private double[] medians(ToDoubleFunction<Sample> quantity) {
-    int count = samples.size();
+  private static double[] medians(List<Sample> seen, ToDoubleFunction<Sample> quantity) {
+    int count = seen.size();
     return new double[] {
-      median(samples.subList(count / 5, Math.max(count / 5 + 1, count * 2 / 5)), quantity),
-      median(samples.subList(count * 4 / 5, count), quantity)
+      median(seen.subList(count / 5, count * 2 / 5), quantity),
+      median(seen.subList(count * 4 / 5, count), quantity)
     };
   }
 
@@ -80,6 +86,8 @@ final class MemoryWatch implements AutoCloseable {
       }
     } catch (IOException unreadable) {
       failure = unreadable;
+    } catch (RuntimeException unreadable) {
+      failure = new IOException("the server's metrics cannot be read", unreadable);
     } catch (InterruptedException ended) {
       Thread.currentThread().interrupt();
     }

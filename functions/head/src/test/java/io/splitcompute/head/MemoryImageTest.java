@@ -108,7 +108,12 @@ final class MemoryImageTest {
   }
 
   private static long median(List<Sample> samples, ToLongFunction<Sample> of) {
-    return samples.stream().mapToLong(of).sorted().skip(samples.size() / 2).findFirst().orElse(0);
+    return samples.stream()
+        .mapToLong(of)
+        .sorted()
+        .skip(samples.size() / 2)
+        .findFirst()
+        .orElseThrow();
   }
 
   private static Sample sample(HeadProcess head, URI metrics, long second) throws Exception {
@@ -141,7 +146,7 @@ final class MemoryImageTest {
     proof.put("statuses", answered);
     proof.put("residentMedians", quarters(samples, Sample::resident));
     proof.put("directMedians", quarters(samples, Sample::direct));
-    proof.put("arraysMost", samples.stream().mapToLong(Sample::arrays).max().orElse(0));
+    proof.put("arraysMost", samples.stream().mapToLong(Sample::arrays).max().orElseThrow());
     proof.put("samples", samples);
     Path proofs = Files.createDirectories(Path.of("../../docs/proofs"));
     Files.write(
