@@ -49,6 +49,11 @@ public final class FakeLayers implements LayerStack {
     this(Integer.MAX_VALUE, layer -> {});
   }
 
+  /** A model of these layers on one device. */
+  ScheduledModel model() {
+    return new ScheduledModel("fake", List.of(this), new Rate());
+  }
+
   @Override
   public Activations embed(TokenBatch batch) {
     batches.add(batch.lengths());

@@ -1,0 +1,84 @@
+package io.splitcompute.head.schedule;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.splitcompute.api.ProblemException;
+import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** A device that is out of memory or fails: what is answered all the same. */
+@Timeout(30)
+@SuppressWarnings("FutureReturnValueIgnored") // refusals and cancellations are what is looked at
+final class FailingDeviceTest {
+
+  @Test
+  void shouldGoOnInSmallerBatchesWhenTheDeviceIsOutOfMemory() throws Exception {
+    FakeLayers layers = new FakeLayers(5, layer -> {});
+    ScheduledModel model = layers.model();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      int[] lengths = {2, 3, 4, 1, 2, 2, 1, 1};
+      float[] expected = new float[16];
+      Arrays.fill(expected, 13);
+      assertArrayEquals(
+          expected,
+          scheduler.submit(model, FakeLayers.tokens(10, lengths), 3, null).get().hidden());
+    }
+  }
+
+  @Test
+  void shouldFailOnlyTheInputThatFitsInNoBatch() throws Exception {
+    ScheduledModel model = new FakeLayers(5, layer -> {}).model();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      CompletableFuture<HeadRun> large = scheduler.submit(model, FakeLayers.tokens(1, 6), 2, null);
+      CompletableFuture<HeadRun> small = scheduler.submit(model, FakeLayers.tokens(1, 5), 2, null);
+
+      ExecutionException failed = assertThrows(ExecutionException.class, large::get);
+      assertInstanceOf(ProblemException.class, failed.getCause());
+      assertEquals(3, small.get().hidden()[0]);
+    }
+  }
+
+  @Test
+  void shouldRefuseWhatIsLeftOfABatchThatDoesNotFitWhenItStops() throws Exception {
+    Gate gate = new Gate();
+    ScheduledModel model = new FakeLayers(5, gate::pass).model();
+    Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1);
+    CompletableFuture<HeadRun> running =
+        scheduler.submit(model, FakeLayers.tokens(1, 4, 4), 1, null);
+    gate.awaitRunning();
+    CompletableFuture<HeadRun> waiting = scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(scheduler::close);
+    assertThrows(ExecutionException.class, waiting::get);
+    gate.open();
+    closing.get();
+    assertThrows(ExecutionException.class, () -> running.get(1, TimeUnit.SECONDS));
+  }
+
+  @Test
+  void shouldFailABatchAndServeTheNextWhenTheDeviceFails() throws Exception {
+    AtomicInteger failures = new AtomicInteger(1);
+    ScheduledModel model =
+        new FakeLayers(
+                1000,
+                layer -> {
+                  if (failures.getAndDecrement() > 0) {
+                    throw new IllegalStateException("broken");
+                  }
+                })
+            .model();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      assertThrows(
+          ExecutionException.class,
+          () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get());
+      assertEquals(2, scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get().hidden()[0]);
+    }
+  }
+}
