@@ -5,6 +5,7 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
+import ai.djl.pytorch.jni.JniUtils;
 import io.splitcompute.head.program.Program;
 import io.splitcompute.head.program.Programs;
 import io.splitcompute.head.schedule.LayerStack;
@@ -86,6 +87,17 @@ final class Replica implements LayerStack, AutoCloseable {
   @Override
   public Activations embed(TokenBatch batch) {
     return DeviceMemory.orOutOfMemory(() -> new Rows(batch));
+  }
+
+  /**
+   * PyTorch's own allocator does so before it gives up; what allocates beside it, cuBLAS say, finds
+   * its cache full.
+   */
+  @Override
+  public void releaseMemory() {
+    if (manager.getDevice().isGpu()) {
+      JniUtils.emptyCudaCache();
+    }
   }
 
   @Override

@@ -43,7 +43,7 @@ final class DeviceWorker implements Runnable {
     try {
       for (Batch batch = queue.take(maxTokens); batch != null; batch = queue.take(maxTokens)) {
         try {
-          run(batch);
+          run(batch, false);
         } finally {
           queue.done(batch);
         }
@@ -56,8 +56,12 @@ final class DeviceWorker implements Runnable {
     }
   }
 
-  private void run(Batch batch) {
+  /**
+   * @param again whether it is one input that did not fit the first time
+   */
+  private void run(Batch batch, boolean again) {
     Course course = new Course(batch);
+    LayerStack stack = batch.model().replicas().get(device);
     try {
       for (Batch.Sequence sequence : batch.sequences()) {
         QueuedRun run = sequence.run();
@@ -65,11 +69,21 @@ final class DeviceWorker implements Runnable {
           metrics.started(run, course.started - run.arrived);
         }
       }
-      course.run(batch.model().replicas().get(device));
+      course.run(stack);
       metrics.ran(batch, course.layers, course.work, System.nanoTime() - course.started);
       grow();
     } catch (DeviceMemoryException tooLarge) {
-      shrink(batch, course.present, tooLarge);
+      untroubled = 0;
+      metrics.outOfMemory(batch);
+      stack.releaseMemory();
+      if (batch.sequences().size() > 1) {
+        shrink(batch, course.present);
+      } else if (again) {
+        fail(batch, course.present, tooLarge);
+      } else {
+        LOG.warn("Out of memory at one input of {} tokens, trying again", batch.tokenCount());
+        run(batch, true);
+      }
     } catch (RuntimeException | Error failed) {
       LOG.error("A batch of {} failed", batch.model().name(), failed);
       course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
@@ -85,25 +99,20 @@ final class DeviceWorker implements Runnable {
   }
 
   /** Runs what is left of a batch again, in smaller ones. */
-  private void shrink(Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
-    untroubled = 0;
-    metrics.outOfMemory(batch);
-    if (batch.sequences().size() == 1) {
-      LOG.error("The device has no memory for {} tokens", batch.tokenCount(), tooLarge);
-      left.forEach(
-          sequence ->
-              sequence
-                  .run()
-                  .answer
-                  .completeExceptionally(
-                      ProblemException.of(
-                          ProblemType.INTERNAL,
-                          "The device has no memory for an input of so many tokens; send a shorter one")));
-      return;
-    }
+  private void shrink(Batch batch, List<Batch.Sequence> left) {
     maxTokens = Math.max(1, batch.tokenCount() / 2);
     LOG.warn("Out of memory at {} tokens, going on with {}", batch.tokenCount(), maxTokens);
     queue.putBack(batch, left);
+  }
+
+  private static void fail(
+      Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
+    LOG.error("The device has no memory for {} tokens", batch.tokenCount(), tooLarge);
+    ProblemException problem =
+        ProblemException.of(
+            ProblemType.INTERNAL,
+            "The device has no memory for an input of so many tokens; send a shorter one");
+    left.forEach(sequence -> sequence.run().answer.completeExceptionally(problem));
   }
 
   /** A batch on its way through the layers. */

@@ -15,6 +15,9 @@ public interface LayerStack {
    */
   Activations embed(TokenBatch batch);
 
+  /** Gives the device's memory back that is kept for batches to come. */
+  void releaseMemory();
+
   /** What a batch is between two layers. */
   interface Activations extends AutoCloseable {
 

@@ -47,6 +47,37 @@ final class FailingDeviceTest {
   }
 
   @Test
+  void shouldTryOneInputOnceMoreWithAllMemoryGivenBack() throws Exception {
+    AtomicInteger attempts = new AtomicInteger();
+    FakeLayers layers =
+        new FakeLayers(
+            1000,
+            layer -> {
+              if (attempts.getAndIncrement() == 0) {
+                throw new DeviceMemoryException(new IllegalStateException("full for a moment"));
+              }
+            });
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      assertArrayEquals(
+          new float[] {3, 3, 3},
+          scheduler.submit(layers.model(), FakeLayers.tokens(1, 3), 2, null).get().hidden());
+    }
+    assertEquals(2, layers.batches.size());
+    assertEquals(1, layers.releases.get());
+  }
+
+  @Test
+  void shouldTryAnInputThatFitsInNoBatchTwiceAndNotForEver() throws Exception {
+    FakeLayers layers = new FakeLayers(5, layer -> {});
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      assertThrows(
+          ExecutionException.class,
+          scheduler.submit(layers.model(), FakeLayers.tokens(1, 6), 2, null)::get);
+    }
+    assertEquals(2, layers.batches.size());
+  }
+
+  @Test
   void shouldRefuseWhatIsLeftOfABatchThatDoesNotFitWhenItStops() throws Exception {
     Gate gate = new Gate();
     ScheduledModel model = new FakeLayers(5, gate::pass).model();

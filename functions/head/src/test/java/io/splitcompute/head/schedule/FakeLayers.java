@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -21,6 +22,9 @@ public final class FakeLayers implements LayerStack {
 
   /** Tokens that each layer ran, in order. */
   final List<Integer> layerTokens = new CopyOnWriteArrayList<>();
+
+  /** How often memory was to be given back. */
+  final AtomicInteger releases = new AtomicInteger();
 
   private final int memoryTokens;
   private final IntConsumer beforeLayer;
@@ -47,6 +51,11 @@ public final class FakeLayers implements LayerStack {
 
   FakeLayers() {
     this(Integer.MAX_VALUE, layer -> {});
+  }
+
+  @Override
+  public void releaseMemory() {
+    releases.incrementAndGet();
   }
 
   /** A model of these layers on one device. */
