@@ -2,6 +2,7 @@ package io.splitcompute.bench;
 
 import ai.djl.Device;
 import io.splitcompute.head.model.ComputeDevice;
+import io.splitcompute.head.model.DeviceBudget;
 import io.splitcompute.head.model.Head;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.head.program.Attention;
@@ -41,7 +42,8 @@ final class EngineTimes {
                     Device.gpu(Integer.parseInt(arguments[2])),
                     Precision.valueOf(arguments[3]),
                     Attention.valueOf(arguments[4]),
-                    null)));
+                    null,
+                    DeviceBudget.of(null, 0))));
     BufferedReader batches =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
     System.out.println("ready");

@@ -113,7 +113,7 @@ public class ThroughputBenchmark {
         Head.load(
             folder.manifest(new ModelName(model)).orElseThrow(),
             folder,
-            ComputeDevice.of(new DeviceSettings("cpu", "auto")));
+            ComputeDevice.of(new DeviceSettings("cpu", "auto", 0)));
     int layers = head.manifest().layers();
     if (engine.equals("layers")) {
       LayerStack stack = head.scheduled().replicas().get(0);

@@ -39,7 +39,7 @@ final class FailedLoadTest {
     byte[] bytes = Files.readAllBytes(file);
     bytes[bytes.length - 1] ^= 1;
     Files.write(file, bytes);
-    List<ComputeDevice> cpu = ComputeDevice.of(new DeviceSettings("cpu", "auto"));
+    List<ComputeDevice> cpu = ComputeDevice.of(new DeviceSettings("cpu", "auto", 0));
     for (int i = 0; i < 3; i++) {
       assertThrows(IOException.class, () -> Head.load(published, store, cpu));
     }

@@ -87,7 +87,7 @@ final class HostileInputTest {
     String changed = new String(manifest.bytes(), UTF_8).replace(shard.sha256(), sha256);
     Files.writeString(folder.resolve("models/gpt2-plain/manifest.json"), changed);
     PublishedManifest published = store.manifest(model).orElseThrow();
-    List<ComputeDevice> cpu = ComputeDevice.of(new DeviceSettings("cpu", "auto"));
+    List<ComputeDevice> cpu = ComputeDevice.of(new DeviceSettings("cpu", "auto", 0));
 
     IOException refused = assertThrows(IOException.class, () -> Head.load(published, store, cpu));
 

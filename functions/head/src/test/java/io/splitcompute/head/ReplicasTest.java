@@ -37,7 +37,7 @@ final class ReplicasTest {
     FolderStore store = new FolderStore(ShardedFixtures.with("gpt2-plain"));
     List<ComputeDevice> cpus = new ArrayList<>();
     for (int i = 0; i < devices; i++) {
-      cpus.addAll(ComputeDevice.of(new DeviceSettings("cpu", "auto")));
+      cpus.addAll(ComputeDevice.of(new DeviceSettings("cpu", "auto", 0)));
     }
     // Batches of few tokens, so that every device gets some.
     BatchLimits limits =

@@ -4,10 +4,12 @@ import ai.djl.Device;
 import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.util.cuda.CudaUtils;
 import io.splitcompute.head.program.Attention;
 import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
+import java.lang.management.MemoryUsage;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -18,9 +20,10 @@ import org.jspecify.annotations.Nullable;
  * @param precision the dtypes
  * @param attention how attention runs where a model allows it
  * @param packing lays out linear weights; null where they stay as they are
+ * @param budget of the device's memory
  */
 public record ComputeDevice(
-    Device device, Precision precision, Attention attention, @Nullable Packing packing)
+    Device device, Precision precision, Attention attention, @Nullable Packing packing, DeviceBudget budget)
     implements AutoCloseable {
 
   /**
@@ -34,30 +37,36 @@ public record ComputeDevice(
             settings,
             settings.device().equals("cpu") ? 0 : Engine.getEngine("PyTorch").getGpuCount());
     if (choice.gpus().isEmpty()) {
-      return List.of(cpu());
+      return List.of(cpu(settings.activationBytes()));
     }
-    return choice.gpus().stream().map(gpu -> gpu(gpu, choice.precision())).toList();
+    return choice.gpus().stream().map(gpu -> gpu(gpu, choice.precision(), settings.activationBytes())).toList();
   }
 
   /** The CPU: f32, with packed linear maps where PyTorch has them. */
-  static ComputeDevice cpu() {
+  private static ComputeDevice cpu(@Nullable Long activationBytes) {
     try (PtNDManager manager = manager(Device.cpu())) {
       return new ComputeDevice(
           Device.cpu(),
           Precision.F32,
           Attention.BY_LENGTH,
-          Packing.available(manager).orElse(null));
+          Packing.available(manager).orElse(null),
+          DeviceBudget.of(null, activationBytes));
     }
   }
 
-  private static ComputeDevice gpu(int number, Precision precision) {
+  private static ComputeDevice gpu(int number, Precision precision, @Nullable Long activationBytes) {
     Device device = Device.gpu(number);
     try (PtNDManager manager = manager(device)) {
+      Attention attention =
+          Attention.raggedWorks(manager, precision) ? Attention.RAGGED : Attention.BY_LENGTH;
+      // After a first run: what CUDA itself takes is not free any more.
+      MemoryUsage memory = CudaUtils.getGpuMemory(device);
       return new ComputeDevice(
           device,
           precision,
-          Attention.raggedWorks(manager, precision) ? Attention.RAGGED : Attention.BY_LENGTH,
-          null);
+          attention,
+          null,
+          DeviceBudget.of(memory.getMax() - memory.getUsed(), activationBytes));
     }
   }
 

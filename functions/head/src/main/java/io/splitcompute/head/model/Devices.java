@@ -1,5 +1,6 @@
 package io.splitcompute.head.model;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micronaut.context.annotation.Bean;
 import io.micronaut.context.annotation.Factory;
@@ -26,8 +27,17 @@ record Devices(List<ComputeDevice> list) implements AutoCloseable {
 
     @Singleton
     @Bean(preDestroy = "close")
-    Devices devices(DeviceSettings settings) {
-      return new Devices(ComputeDevice.of(settings));
+    Devices devices(DeviceSettings settings, MeterRegistry registry) {
+      Devices devices = new Devices(ComputeDevice.of(settings));
+      for (ComputeDevice device : devices.list()) {
+        if (device.budget().isBounded()) {
+          Gauge.builder("splitcompute.activations.left", device.budget(), DeviceBudget::left)
+              .description("Bytes that a batch's activations may take on a device")
+              .tag("device", device.device().toString())
+              .register(registry);
+        }
+      }
+      return devices;
     }
 
     @Singleton

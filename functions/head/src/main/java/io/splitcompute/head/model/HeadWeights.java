@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
+import io.splitcompute.head.program.ActivationBytes;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
 import io.splitcompute.head.program.Programs;
@@ -27,9 +28,17 @@ import org.jspecify.annotations.Nullable;
  *     the other
  * @param finalNorm the final LayerNorm; null if the model has none
  * @param bytes that they take
+ * @param activationBytes that a token takes beside them, at most
+ * @param budget of the device that they are on
  */
 record HeadWeights(
-    IValue embeddings, IValue scales, IValue layers, @Nullable IValue finalNorm, WeightBytes bytes)
+    IValue embeddings,
+    IValue scales,
+    IValue layers,
+    @Nullable IValue finalNorm,
+    WeightBytes bytes,
+    long activationBytes,
+    DeviceBudget budget)
     implements AutoCloseable {
 
   /**
@@ -49,6 +58,7 @@ record HeadWeights(
     }
     List<PtNDArray> finalNorm =
         manifest.finalNorm() == null ? null : loading.unit(Manifest.FINAL, Programs.FINAL_TENSORS);
+    device.budget().place(loading.allocated);
     // Lists last: they hold what is in them, and nobody would close those of a load that fails.
     return new HeadWeights(
         list(embeddings),
@@ -58,7 +68,9 @@ record HeadWeights(
                 .toArray()),
         list(layers),
         finalNorm == null ? null : list(finalNorm),
-        new WeightBytes(loading.mapped, loading.allocated));
+        new WeightBytes(loading.mapped, loading.allocated),
+        ActivationBytes.perToken(manifest, device.precision()),
+        device.budget());
   }
 
   private static IValue list(List<PtNDArray> tensors) {
@@ -135,6 +147,7 @@ record HeadWeights(
 
   @Override
   public void close() {
+    budget.remove(bytes.allocated());
     embeddings.close();
     scales.close();
     layers.close();

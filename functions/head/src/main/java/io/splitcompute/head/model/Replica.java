@@ -89,6 +89,16 @@ final class Replica implements LayerStack, AutoCloseable {
     return DeviceMemory.orOutOfMemory(() -> new Rows(batch));
   }
 
+  @Override
+  public long bytesPerToken() {
+    return weights.activationBytes();
+  }
+
+  @Override
+  public long bytesLeft() {
+    return weights.budget().left();
+  }
+
   /**
    * PyTorch's own allocator does so before it gives up; what allocates beside it, cuBLAS say, finds
    * its cache full.

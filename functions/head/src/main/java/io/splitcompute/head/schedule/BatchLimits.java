@@ -7,7 +7,8 @@ import java.time.Duration;
 /**
  * What bounds batches and the queue.
  *
- * @param maxTokens of a batch; a longer sequence runs alone
+ * @param maxTokens of a batch, where the device's memory allows as many; a longer sequence runs
+ *     alone
  * @param gather how long the device waits for company when others were seen lately
  * @param maxWait a request that would wait longer is refused
  * @param maxRequests that wait at once

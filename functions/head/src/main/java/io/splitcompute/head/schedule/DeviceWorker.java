@@ -41,7 +41,7 @@ final class DeviceWorker implements Runnable {
   @Override
   public void run() {
     try {
-      for (Batch batch = queue.take(maxTokens); batch != null; batch = queue.take(maxTokens)) {
+      for (Batch batch = take(); batch != null; batch = take()) {
         try {
           run(batch, false);
         } finally {
@@ -54,6 +54,10 @@ final class DeviceWorker implements Runnable {
       LOG.error("The thread of device {} ended; the head is not healthy any more", device, failed);
       throw failed;
     }
+  }
+
+  private @Nullable Batch take() throws InterruptedException {
+    return queue.take(device, maxTokens);
   }
 
   /**
@@ -70,7 +74,12 @@ final class DeviceWorker implements Runnable {
         }
       }
       course.run(stack);
-      metrics.ran(batch, course.layers, course.work, System.nanoTime() - course.started);
+      metrics.ran(
+          batch,
+          batch.tokenCount() * stack.bytesPerToken(),
+          course.layers,
+          course.work,
+          System.nanoTime() - course.started);
       grow();
     } catch (DeviceMemoryException tooLarge) {
       untroubled = 0;

@@ -15,6 +15,17 @@ public interface LayerStack {
    */
   Activations embed(TokenBatch batch);
 
+  /** Bytes of activations that a token of a batch takes on the device, at most. */
+  long bytesPerToken();
+
+  /** Bytes of activations that fit there; {@link Long#MAX_VALUE} where nothing bounds them. */
+  long bytesLeft();
+
+  /** Tokens of a batch that fit there. */
+  default int mostTokens() {
+    return (int) Math.min(Integer.MAX_VALUE, bytesLeft() / bytesPerToken());
+  }
+
   /** Gives the device's memory back that is kept for batches to come. */
   void releaseMemory();
 

@@ -117,10 +117,16 @@ final class RunQueue {
         tokens += one / run.cut;
         deepest = Math.max(deepest, run.cut);
       }
-      long batches = limits.shared() ? tokens / limits.maxTokens() + 1 : ring.getValue().size();
+      long batches = limits.shared() ? tokens / mostTokens(ring.getKey()) + 1 : ring.getValue().size();
       seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
     }
     return seconds / devices;
+  }
+
+  /** Of a batch, on any device. */
+  private int mostTokens(ScheduledModel model) {
+    int fit = model.replicas().stream().mapToInt(LayerStack::mostTokens).min().orElse(0);
+    return Math.max(1, Math.min(limits.maxTokens(), fit));
   }
 
   private static long smallest(QueuedRun run) {
@@ -130,10 +136,12 @@ final class RunQueue {
   /**
    * Waits for a batch.
    *
+   * @param device that will run it, by number
    * @param maxTokens of the batch
    * @return null once the queue is closed
    */
-  synchronized @Nullable Batch take(int maxTokens) throws InterruptedException {
+  synchronized @Nullable Batch take(int device, int maxTokens)
+      throws InterruptedException {
     while (true) {
       dropUnwanted();
       if (closed) {
@@ -143,7 +151,7 @@ final class RunQueue {
         gather(maxTokens);
         dropUnwanted();
         if (requests > 0) {
-          return form(maxTokens);
+          return form(device, maxTokens);
         }
       } else {
         wait();
@@ -183,13 +191,14 @@ final class RunQueue {
         .sum();
   }
 
-  private Batch form(int maxTokens) {
+  private Batch form(int device, int maxTokens) {
     Map.Entry<ScheduledModel, Deque<QueuedRun>> next = rings.entrySet().iterator().next();
     ScheduledModel model = next.getKey();
     Deque<QueuedRun> ring = next.getValue();
     companyExpected = ring.size() > 1;
     List<Batch.Sequence> sequences = new ArrayList<>();
     QueuedRun only = limits.shared() ? null : ring.element();
+    int mostTokens = Math.min(maxTokens, model.replicas().get(device).mostTokens());
     int tokens = 0;
     while (!ring.isEmpty()) {
       QueuedRun run = ring.element();
@@ -197,7 +206,7 @@ final class RunQueue {
         break;
       }
       int length = run.nextLength();
-      if (!sequences.isEmpty() && tokens + length > maxTokens) {
+      if (!sequences.isEmpty() && tokens + length > mostTokens) {
         break;
       }
       ring.remove();

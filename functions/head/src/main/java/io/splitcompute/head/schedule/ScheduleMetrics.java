@@ -41,14 +41,23 @@ final class ScheduleMetrics {
         .record(run.cut);
   }
 
-  /** A batch left the device. */
-  void ran(Batch batch, int layers, long tokenLayers, long nanos) {
+  /**
+   * A batch left the device.
+   *
+   * @param bytes of activations, where it was widest
+   */
+  void ran(Batch batch, long bytes, int layers, long tokenLayers, long nanos) {
     String model = batch.model().name();
     DistributionSummary.builder("splitcompute.batch.tokens")
         .tag("model", model)
         .serviceLevelObjectives(16, 64, 256, 1024, 4096, 16384)
         .register(registry)
         .record(batch.tokenCount());
+    DistributionSummary.builder("splitcompute.batch.bytes")
+        .description("Activations of a batch where a layer is widest, by its shapes")
+        .tag("model", model)
+        .register(registry)
+        .record((double) bytes);
     DistributionSummary.builder("splitcompute.batch.sequences")
         .tag("model", model)
         .register(registry)

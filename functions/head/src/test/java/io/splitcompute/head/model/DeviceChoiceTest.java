@@ -14,7 +14,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class DeviceChoiceTest {
 
   private static DeviceChoice choose(String device, String precision, int gpus) {
-    return DeviceChoice.of(new DeviceSettings(device, precision), gpus);
+    return DeviceChoice.of(new DeviceSettings(device, precision, 0), gpus);
   }
 
   @Test

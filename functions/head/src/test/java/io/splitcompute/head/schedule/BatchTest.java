@@ -2,6 +2,7 @@ package io.splitcompute.head.schedule;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.weights.Manifest;
@@ -106,5 +107,29 @@ final class BatchTest {
       assertArrayEquals(new float[] {22, 22}, pooled.get().hidden());
     }
     assertEquals(2, layers.batches.size());
+  }
+
+  @Test
+  void shouldKeepABatchWithinTheMemoryOfItsDevice() throws Exception {
+    Gate gate = new Gate();
+    FakeLayers layers = new FakeLayers(1000, gate::pass);
+    layers.bytesLeft = 4 * layers.bytesPerToken() + 9;
+    ScheduledModel model = layers.model();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      scheduler.submit(model, FakeLayers.tokens(0, 1), 1, null);
+      gate.awaitRunning();
+      CompletableFuture<HeadRun> many =
+          scheduler.submit(model, FakeLayers.tokens(10, 2, 2, 2, 1), 1, null);
+      CompletableFuture<HeadRun> large = scheduler.submit(model, FakeLayers.tokens(20, 9), 1, null);
+      gate.open();
+
+      assertEquals(7, many.get().hidden().length);
+      assertEquals(9, large.get().hidden().length);
+    }
+    for (int[] lengths : layers.batches) {
+      assertTrue(
+          lengths.length == 1 || Arrays.stream(lengths).sum() <= 4, Arrays.toString(lengths));
+    }
+    assertTrue(layers.batches.size() < 6, "" + layers.batches.size());
   }
 }

@@ -26,6 +26,9 @@ public final class FakeLayers implements LayerStack {
   /** How often memory was to be given back. */
   final AtomicInteger releases = new AtomicInteger();
 
+  /** What fits the device, as far as it is known. */
+  volatile long bytesLeft = Long.MAX_VALUE;
+
   private final int memoryTokens;
   private final IntConsumer beforeLayer;
   private final int layersAtOnce;
@@ -51,6 +54,16 @@ public final class FakeLayers implements LayerStack {
 
   FakeLayers() {
     this(Integer.MAX_VALUE, layer -> {});
+  }
+
+  @Override
+  public long bytesPerToken() {
+    return 10;
+  }
+
+  @Override
+  public long bytesLeft() {
+    return bytesLeft;
   }
 
   @Override
