@@ -64,8 +64,8 @@ final class DeviceWorker implements Runnable {
    * @param again whether it is one input that did not fit the first time
    */
   private void run(Batch batch, boolean again) {
-    Course course = new Course(batch);
     LayerStack stack = batch.model().replicas().get(device);
+    Course course = new Course(batch, stack);
     try {
       for (Batch.Sequence sequence : batch.sequences()) {
         QueuedRun run = sequence.run();
@@ -73,13 +73,7 @@ final class DeviceWorker implements Runnable {
           metrics.started(run, course.started - run.arrived);
         }
       }
-      course.run(stack);
-      metrics.ran(
-          batch,
-          batch.tokenCount() * stack.bytesPerToken(),
-          course.layers,
-          course.work,
-          System.nanoTime() - course.started);
+      course.run();
       grow();
     } catch (DeviceMemoryException tooLarge) {
       untroubled = 0;
@@ -125,9 +119,10 @@ final class DeviceWorker implements Runnable {
   }
 
   /** A batch on its way through the layers. */
-  private static final class Course {
+  private final class Course {
 
     private final Batch batch;
+    private final LayerStack stack;
     private final long started = System.nanoTime();
 
     /** What is on the device still, in the order of its rows. */
@@ -135,13 +130,15 @@ final class DeviceWorker implements Runnable {
 
     private int layers;
     private long work;
+    private boolean measured;
 
-    Course(Batch batch) {
+    Course(Batch batch, LayerStack stack) {
       this.batch = batch;
+      this.stack = stack;
       this.present = batch.sequences();
     }
 
-    void run(LayerStack stack) {
+    void run() {
       try (LayerStack.Activations activations = stack.embed(batch.tokens())) {
         while (!present.isEmpty()) {
           keep(activations, sequence -> sequence.run().isWanted());
@@ -152,32 +149,58 @@ final class DeviceWorker implements Runnable {
           int ran = activations.runLayers(next - layers);
           layers += ran;
           work += ran * present.stream().mapToLong(Batch.Sequence::length).sum();
-          deliver(activations);
+          List<Leaving> leaving = read(activations);
+          if (present.stream().allMatch(sequence -> sequence.cut() == layers)) {
+            measure();
+          }
+          leaving.forEach(this::deliver);
           keep(activations, sequence -> sequence.cut() > layers);
         }
       }
-      if (work > 0) {
-        batch.model().rate().add(layers, work, (System.nanoTime() - started) / 1e9);
+      if (!measured) {
+        measure();
       }
     }
 
-    /** Answers what has reached its cut, those together that are pooled alike. */
-    private void deliver(LayerStack.Activations activations) {
+    /** Before the last answers leave: whoever looks at the meters then finds the batch in them. */
+    private void measure() {
+      measured = true;
+      long nanos = System.nanoTime() - started;
+      if (work > 0) {
+        batch.model().rate().add(layers, work, nanos / 1e9);
+      }
+      metrics.ran(batch, batch.tokenCount() * stack.bytesPerToken(), layers, work, nanos);
+    }
+
+    /**
+     * Sequences that leave.
+     *
+     * @param sequences of those that are there, by index
+     * @param rows of them, or one row for each
+     */
+    private record Leaving(BitSet sequences, float[] rows) {}
+
+    /** Reads what has reached its cut, those together that are pooled alike. */
+    private List<Leaving> read(LayerStack.Activations activations) {
       Set<Optional<Manifest.Pooling.Kind>> poolings = new LinkedHashSet<>();
       for (Batch.Sequence sequence : present) {
         if (sequence.cut() == layers) {
           poolings.add(Optional.ofNullable(sequence.run().pooling));
         }
       }
+      List<Leaving> all = new ArrayList<>();
       for (Optional<Manifest.Pooling.Kind> pooling : poolings) {
         Manifest.Pooling.@Nullable Kind kind = pooling.orElse(null);
         BitSet leaving =
             matching(sequence -> sequence.cut() == layers && sequence.run().pooling == kind);
-        deliver(leaving, activations.read(leaving, kind));
+        all.add(new Leaving(leaving, activations.read(leaving, kind)));
       }
+      return all;
     }
 
-    private void deliver(BitSet leaving, float[] rows) {
+    private void deliver(Leaving one) {
+      BitSet leaving = one.sequences();
+      float[] rows = one.rows();
       double nanosOfWork = (double) (System.nanoTime() - started) / work;
       int count =
           leaving.stream().map(i -> present.get(i).run().rows(present.get(i).index())).sum();

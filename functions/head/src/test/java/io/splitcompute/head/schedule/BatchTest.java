@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.weights.Manifest;
 import java.time.Duration;
@@ -131,5 +132,19 @@ final class BatchTest {
           lengths.length == 1 || Arrays.stream(lengths).sum() <= 4, Arrays.toString(lengths));
     }
     assertTrue(layers.batches.size() < 6, "" + layers.batches.size());
+  }
+
+  @Test
+  void shouldCountABatchBeforeItsLastAnswerLeaves() throws Exception {
+    SimpleMeterRegistry meters = new SimpleMeterRegistry();
+    Gate gate = new Gate();
+    try (Scheduler scheduler = new Scheduler(Schedulers.LIMITS, 1, meters)) {
+      CompletableFuture<Double> counted =
+          scheduler
+              .submit(new FakeLayers(1000, gate::pass).model(), FakeLayers.tokens(1, 1), 3, null)
+              .thenApply(run -> meters.get("splitcompute.layers").counter().count());
+      gate.open();
+      assertEquals(3, counted.get());
+    }
   }
 }
