@@ -1,6 +1,8 @@
 package io.splitcompute.api;
 
+import io.micronaut.context.propagation.slf4j.MdcPropagationContext;
 import io.micronaut.core.order.Ordered;
+import io.micronaut.core.propagation.MutablePropagatedContext;
 import io.micronaut.http.HttpRequest;
 import io.micronaut.http.HttpResponse;
 import io.micronaut.http.MutableHttpResponse;
@@ -8,6 +10,7 @@ import io.micronaut.http.annotation.RequestFilter;
 import io.micronaut.http.annotation.ResponseFilter;
 import io.micronaut.http.annotation.ServerFilter;
 import io.micronaut.http.server.annotation.PreMatching;
+import java.util.Map;
 import java.util.UUID;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -15,9 +18,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Gives each request an id, in {@code X-Request-Id} and in the log: its caller's, if that is fit
- * for a log. Logged are the method, route and outcome of the API's calls; never a body, which may
- * be a user's text, nor a query.
+ * Gives each request an id, in {@code X-Request-Id} and in whatever is logged for it: its caller's,
+ * if that is fit for a log. Logged are the method, route and outcome of the API's calls; never a
+ * body, which may be a user's text, nor a query.
  */
 @ServerFilter(ServerFilter.MATCH_ALL_PATTERN)
 final class RequestLog implements Ordered {
@@ -26,17 +29,18 @@ final class RequestLog implements Ordered {
 
   private static final Logger LOG = LoggerFactory.getLogger(NAME);
   private static final String HEADER = "X-Request-Id";
-  private static final String ID = "splitcompute.request.id";
   private static final String ARRIVED = "splitcompute.request.arrived";
   private static final Pattern FIT = Pattern.compile("[A-Za-z0-9._=-]{1,64}");
 
   @PreMatching
   @RequestFilter
-  void arrived(HttpRequest<?> request) {
+  void arrived(HttpRequest<?> request, MutablePropagatedContext context) {
     String asked = request.getHeaders().get(HEADER);
-    request.setAttribute(
-        ID, asked != null && FIT.matcher(asked).matches() ? asked : UUID.randomUUID().toString());
+    String id =
+        asked != null && FIT.matcher(asked).matches() ? asked : UUID.randomUUID().toString();
+    RequestId.put(request, id);
     request.setAttribute(ARRIVED, System.nanoTime());
+    context.add(new MdcPropagationContext(Map.of(RequestId.NAME, id)));
   }
 
   @PreMatching
@@ -50,13 +54,13 @@ final class RequestLog implements Ordered {
     if (response == null) {
       return;
     }
-    String id = request.getAttribute(ID, String.class).orElse("");
+    String id = RequestId.of(request);
     response.header(HEADER, id);
     if (!request.getPath().startsWith("/v1/")) {
       return;
     }
     LOG.atInfo()
-        .addKeyValue("requestId", id)
+        .addKeyValue(RequestId.NAME, id)
         .addKeyValue("method", request.getMethodName())
         .addKeyValue("path", request.getPath())
         .addKeyValue("status", response.code())

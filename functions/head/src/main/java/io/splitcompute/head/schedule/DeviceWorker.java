@@ -10,9 +10,12 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
+import org.slf4j.spi.LoggingEventBuilder;
 
 /** Drives one device: takes a batch, runs it layer by layer, lets each request leave at its cut. */
 final class DeviceWorker implements Runnable {
@@ -84,11 +87,14 @@ final class DeviceWorker implements Runnable {
       } else if (again) {
         fail(batch, course.present, tooLarge);
       } else {
-        LOG.warn("Out of memory at one input of {} tokens, trying again", batch.tokenCount());
+        log(Level.WARN, course.present)
+            .log("Out of memory at one input of {} tokens, trying again", batch.tokenCount());
         run(batch, true);
       }
     } catch (RuntimeException | Error failed) {
-      LOG.error("A batch of {} failed", batch.model().name(), failed);
+      log(Level.ERROR, course.present)
+          .setCause(failed)
+          .log("A batch of {} failed", batch.model().name());
       course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
     }
   }
@@ -104,18 +110,31 @@ final class DeviceWorker implements Runnable {
   /** Runs what is left of a batch again, in smaller ones. */
   private void shrink(Batch batch, List<Batch.Sequence> left) {
     maxTokens = Math.max(1, batch.tokenCount() / 2);
-    LOG.warn("Out of memory at {} tokens, going on with {}", batch.tokenCount(), maxTokens);
+    log(Level.WARN, left)
+        .log("Out of memory at {} tokens, going on with {}", batch.tokenCount(), maxTokens);
     queue.putBack(batch, left);
   }
 
   private static void fail(
       Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
-    LOG.error("The device has no memory for {} tokens", batch.tokenCount(), tooLarge);
+    log(Level.ERROR, left)
+        .setCause(tooLarge)
+        .log("The device has no memory for {} tokens", batch.tokenCount());
     ProblemException problem =
         ProblemException.of(
             ProblemType.INTERNAL,
             "The device has no memory for an input of so many tokens; send a shorter one");
     left.forEach(sequence -> sequence.run().answer.completeExceptionally(problem));
+  }
+
+  /** This thread works for many requests at once: a line names those that it is about. */
+  private static LoggingEventBuilder log(Level level, List<Batch.Sequence> about) {
+    String ids =
+        about.stream()
+            .flatMap(sequence -> sequence.run().requestId.stream())
+            .distinct()
+            .collect(Collectors.joining(","));
+    return LOG.atLevel(level).addKeyValue("requestIds", ids);
   }
 
   /** A batch on its way through the layers. */

@@ -1,10 +1,12 @@
 package io.splitcompute.head.schedule;
 
+import io.splitcompute.api.RequestId;
 import io.splitcompute.head.model.TokenBatch;
 import io.splitcompute.weights.Manifest;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -17,6 +19,10 @@ final class QueuedRun {
   final ScheduledModel model;
   final int cut;
   final Manifest.Pooling.@Nullable Kind pooling;
+
+  /** Of the request that it is for, for logs. */
+  final Optional<String> requestId = RequestId.ofThread();
+
   final CompletableFuture<HeadRun> answer = new CompletableFuture<>();
   final long arrived = System.nanoTime();
 

@@ -5,14 +5,20 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import io.splitcompute.api.ProblemException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.slf4j.LoggerFactory;
+import org.slf4j.MDC;
 
 /** A device that is out of memory or fails: what is answered all the same. */
 @Timeout(30)
@@ -110,6 +116,46 @@ final class FailingDeviceTest {
           ExecutionException.class,
           () -> scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get());
       assertEquals(2, scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null).get().hidden()[0]);
+    }
+  }
+
+  @Test
+  void shouldLogWhichRequestsABatchWasOf() throws Exception {
+    Logger logger = (Logger) LoggerFactory.getLogger(DeviceWorker.class);
+    ListAppender<ILoggingEvent> log = new ListAppender<>();
+    log.start();
+    logger.addAppender(log);
+    Gate gate = new Gate();
+    ScheduledModel model =
+        new FakeLayers(
+                1000,
+                layer -> {
+                  gate.pass(layer);
+                  throw new IllegalStateException("broken");
+                })
+            .model();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      submit("first", scheduler, model);
+      gate.awaitRunning();
+      submit("second", scheduler, model);
+      CompletableFuture<HeadRun> last = submit("third", scheduler, model);
+      gate.open();
+      assertThrows(ExecutionException.class, last::get);
+    } finally {
+      logger.detachAppender(log);
+    }
+    assertEquals(
+        List.of("first", "second,third"),
+        log.list.stream().map(event -> event.getKeyValuePairs().get(0).value).toList());
+  }
+
+  private static CompletableFuture<HeadRun> submit(
+      String requestId, Scheduler scheduler, ScheduledModel model) {
+    MDC.put("requestId", requestId);
+    try {
+      return scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
+    } finally {
+      MDC.clear();
     }
   }
 }
