@@ -46,6 +46,10 @@ final class EmbedService {
    * @throws ProblemException if the request cannot be answered
    */
   CompletableFuture<EmbedAnswer> embed(byte @Nullable [] body, Accepted accepted) {
+    return runs.admit(() -> EmbedRequest.runsNothing(body), () -> admitted(body, accepted));
+  }
+
+  private CompletableFuture<EmbedAnswer> admitted(byte @Nullable [] body, Accepted accepted) {
     EmbedRequest request = EmbedRequest.parse(body, limits);
     Head head = runs.head(request.model());
     Manifest manifest = head.manifest();
@@ -67,14 +71,13 @@ final class EmbedService {
               + (finished ? "application/json" : ActivationsMessage.MEDIA_TYPE)
               + "; accept that type");
     }
-    return runs.admit(
-        cut, () -> admitted(request, head, cut, finished ? pooling : Optional.empty(), accepted));
+    return run(request, head, cut, finished ? pooling : Optional.empty(), accepted);
   }
 
   /**
    * @param pooling of finished embeddings; absent for activations
    */
-  private CompletableFuture<EmbedAnswer> admitted(
+  private CompletableFuture<EmbedAnswer> run(
       EmbedRequest request,
       Head head,
       int cut,

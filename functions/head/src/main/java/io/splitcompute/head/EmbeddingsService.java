@@ -40,15 +40,14 @@ final class EmbeddingsService {
    * @throws io.splitcompute.api.ProblemException if the request cannot be answered
    */
   CompletableFuture<byte[]> embed(byte @Nullable [] body) {
+    return runs.admit(() -> false, () -> admitted(body));
+  }
+
+  private CompletableFuture<byte[]> admitted(byte @Nullable [] body) {
     EmbeddingsRequest request = EmbeddingsRequest.parse(body, limits);
     Head head = runs.head(request.model());
     Manifest manifest = head.manifest();
     int dimensions = request.dimensionsOf(manifest.hiddenSize());
-    return runs.admit(manifest.layers(), () -> admitted(request, head, dimensions));
-  }
-
-  private CompletableFuture<byte[]> admitted(EmbeddingsRequest request, Head head, int dimensions) {
-    Manifest manifest = head.manifest();
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     limits.requireResponse(
         (long) batch.lengths().length

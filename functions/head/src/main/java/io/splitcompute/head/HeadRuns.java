@@ -13,6 +13,7 @@ import jakarta.inject.Singleton;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -43,14 +44,17 @@ final class HeadRuns {
   }
 
   /**
-   * Refuses a run before its text is encoded, or keeps its place meanwhile. What runs no layer is
-   * not refused.
+   * Refuses a request before its body is read, or keeps its place until it waits for a device.
    *
-   * @param request encodes and runs it
+   * @param runsNothing whether it runs no layer, and so is not refused; asked where there is no
+   *     room alone
+   * @param request reads, encodes and runs it
    * @throws ProblemException if the queue is full
    */
-  <T> T admit(int cut, Supplier<T> request) {
-    return cut == 0 ? request.get() : scheduler.admit(request);
+  <T> T admit(BooleanSupplier runsNothing, Supplier<T> request) {
+    return !scheduler.hasRoom() && runsNothing.getAsBoolean()
+        ? request.get()
+        : scheduler.admit(request);
   }
 
   /**

@@ -13,6 +13,7 @@ import io.splitcompute.head.schedule.Scheduler;
 import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpResponse;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -72,6 +73,43 @@ final class OverloadTest {
       assertEquals("application/problem+json", RunningHead.type(refused));
       assertTrue(Long.parseLong(refused.headers().firstValue("Retry-After").orElseThrow()) >= 1);
       assertTrue(RunningHead.json(refused).path("type").asText().endsWith("/overloaded"));
+      assertTrue(waiting.isConnected());
+    }
+  }
+
+  @Test
+  void shouldRefuseBeforeItLooksAtABody() throws Exception {
+    try (Socket waiting = post()) {
+      assertEquals(429, awaitRefusal().statusCode());
+      byte[] none = "no {json".getBytes(UTF_8);
+
+      assertEquals(429, head.embed(none, "Content-Type", "application/json").statusCode());
+      assertEquals(429, head.embed(Map.of("model", "unknown", "input", "a")).statusCode());
+      assertEquals(429, head.post("/v1/embeddings", Map.of()).statusCode());
+      assertTrue(waiting.isConnected());
+    }
+  }
+
+  @Test
+  void shouldAnswerWhatRunsNoLayerThoughTooManyWait() throws Exception {
+    try (Socket waiting = post()) {
+      assertEquals(429, awaitRefusal().statusCode());
+      Map<String, Object> nothing =
+          Map.of("model", "gpt2-plain", "input", List.of(List.of(1, 2)), "cut", 0);
+
+      assertEquals(200, head.embed(nothing).statusCode());
+      // So many tokens are work as well.
+      assertEquals(
+          429,
+          head.embed(
+                  Map.of(
+                      "model",
+                      "gpt2-plain",
+                      "input",
+                      Collections.nCopies(2000, List.of(1, 2, 3, 4)),
+                      "cut",
+                      0))
+              .statusCode());
       assertTrue(waiting.isConnected());
     }
   }

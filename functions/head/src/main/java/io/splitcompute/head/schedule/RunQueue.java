@@ -26,7 +26,7 @@ final class RunQueue {
 
   private int requests;
 
-  /** Requests whose tokens are being made: they will wait here and have their places already. */
+  /** Requests that are being read: they will wait here and have their places already. */
   private int arriving;
 
   private double runningSeconds;
@@ -54,21 +54,22 @@ final class RunQueue {
     return requests;
   }
 
-  /** Refuses what would be refused however small it is. */
-  synchronized void requireRoom() {
-    requireRoom(0);
-    if (requests + arriving >= limits.maxRequests()) {
-      throw overloaded(0);
-    }
+  /** Whether a request would not be refused if it were small. */
+  synchronized boolean hasRoom() {
+    dropUnwanted();
+    return !closed && lateSeconds(0) <= 0 && requests + arriving < limits.maxRequests();
   }
 
   /**
-   * Keeps a place for a request whose tokens are yet to be made; {@link #arrived} ends that.
+   * Keeps a place for a request that is yet to be read; {@link #arrived} ends that.
    *
    * @throws ProblemException overloaded if it would be refused however small it is
    */
   synchronized void arrive() {
-    requireRoom();
+    requireRoom(0);
+    if (requests + arriving >= limits.maxRequests()) {
+      throw overloaded(0);
+    }
     arriving++;
   }
 
@@ -82,11 +83,16 @@ final class RunQueue {
       throw stopping();
     }
     dropUnwanted();
-    double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
-    double late = wait - limits.maxWait().toNanos() / 1e9;
+    double late = lateSeconds(work);
     if (requests >= limits.maxRequests() || late > 0) {
       throw overloaded(late);
     }
+  }
+
+  /** How much longer than it may a request of so much work would wait. */
+  private double lateSeconds(long work) {
+    double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
+    return wait - limits.maxWait().toNanos() / 1e9;
   }
 
   private static ProblemException overloaded(double lateSeconds) {
@@ -117,7 +123,8 @@ final class RunQueue {
         tokens += one / run.cut;
         deepest = Math.max(deepest, run.cut);
       }
-      long batches = limits.shared() ? tokens / mostTokens(ring.getKey()) + 1 : ring.getValue().size();
+      long batches =
+          limits.shared() ? tokens / mostTokens(ring.getKey()) + 1 : ring.getValue().size();
       seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
     }
     return seconds / devices;
@@ -140,8 +147,7 @@ final class RunQueue {
    * @param maxTokens of the batch
    * @return null once the queue is closed
    */
-  synchronized @Nullable Batch take(int device, int maxTokens)
-      throws InterruptedException {
+  synchronized @Nullable Batch take(int device, int maxTokens) throws InterruptedException {
     while (true) {
       dropUnwanted();
       if (closed) {

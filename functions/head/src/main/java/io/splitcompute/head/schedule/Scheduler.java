@@ -40,10 +40,10 @@ public final class Scheduler implements AutoCloseable {
   }
 
   /**
-   * Refuses early, before a request's text is looked at; else its place is kept while it is,
-   * however many come at once.
+   * Refuses early, before a request is read; else its place is kept while it is, however many come
+   * at once.
    *
-   * @param work makes the tokens and submits them
+   * @param work reads it, makes the tokens and submits them
    * @throws ProblemException overloaded if even the smallest request would wait too long
    */
   public <T> T admit(Supplier<T> work) {
@@ -53,6 +53,11 @@ public final class Scheduler implements AutoCloseable {
     } finally {
       queue.arrived();
     }
+  }
+
+  /** Whether a request would be admitted now. */
+  public boolean hasRoom() {
+    return queue.hasRoom();
   }
 
   /** Whether every device is still driven: a thread that ended takes nothing any more. */
