@@ -13,7 +13,6 @@ import io.micronaut.function.aws.proxy.payload2.APIGatewayV2HTTPEventFunction;
 import io.splitcompute.head.message.ActivationsMessage;
 import io.splitcompute.head.model.Heads;
 import java.util.Base64;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -51,7 +50,7 @@ final class LambdaTest {
   @Test
   void shouldAnswerActivationsInBase64() throws Exception {
     APIGatewayV2HTTPResponse response =
-        answer(event(BODY, false, Map.of("accept", ActivationsMessage.MEDIA_TYPE)));
+        answer(GatewayEvent.of(BODY, false, Map.of("accept", ActivationsMessage.MEDIA_TYPE)));
 
     assertEquals(200, response.getStatusCode());
     assertTrue(response.getIsBase64Encoded());
@@ -64,7 +63,7 @@ final class LambdaTest {
   void shouldReadABodyThatTheGatewayEncoded() throws Exception {
     String encoded = Base64.getEncoder().encodeToString(BODY.getBytes(UTF_8));
 
-    APIGatewayV2HTTPResponse response = answer(event(encoded, true, Map.of()));
+    APIGatewayV2HTTPResponse response = answer(GatewayEvent.of(encoded, true, Map.of()));
 
     assertEquals(200, response.getStatusCode());
     assertEquals(ActivationsMessage.MEDIA_TYPE, header(response, "content-type"));
@@ -73,7 +72,7 @@ final class LambdaTest {
   @Test
   void shouldAnswerEmbeddingsAsText() throws Exception {
     APIGatewayV2HTTPResponse response =
-        answer(event("{\"model\":\"gpt2-plain\",\"input\":[[1]]}", false, Map.of()));
+        answer(GatewayEvent.of("{\"model\":\"gpt2-plain\",\"input\":[[1]]}", false, Map.of()));
 
     assertEquals(200, response.getStatusCode());
     assertFalse(response.getIsBase64Encoded());
@@ -85,7 +84,9 @@ final class LambdaTest {
   void shouldTakeSeveralValuesOfOneHeader() throws Exception {
     // The gateway joins the values of a repeated header with commas.
     APIGatewayV2HTTPResponse response =
-        answer(event(BODY, false, Map.of("accept", "text/html," + ActivationsMessage.MEDIA_TYPE)));
+        answer(
+            GatewayEvent.of(
+                BODY, false, Map.of("accept", "text/html," + ActivationsMessage.MEDIA_TYPE)));
 
     assertEquals(ActivationsMessage.MEDIA_TYPE, header(response, "content-type"));
   }
@@ -93,7 +94,7 @@ final class LambdaTest {
   @Test
   void shouldAnswerEveryValueOfAHeader() throws Exception {
     APIGatewayV2HTTPResponse response =
-        answer(event(BODY, false, Map.of("origin", "https://site.example")));
+        answer(GatewayEvent.of(BODY, false, Map.of("origin", "https://site.example")));
 
     String exposed = header(response, "access-control-expose-headers");
     assertTrue(exposed.contains("Retry-After") && exposed.contains("ETag"), exposed);
@@ -101,7 +102,7 @@ final class LambdaTest {
 
   @Test
   void shouldBeHealthy() throws Exception {
-    APIGatewayV2HTTPEvent event = event("", false, Map.of());
+    APIGatewayV2HTTPEvent event = GatewayEvent.of("", false, Map.of());
     event.setRouteKey("GET /health");
     event.setRawPath("/health");
     event.getRequestContext().getHttp().setPath("/health");
@@ -112,7 +113,7 @@ final class LambdaTest {
 
   @Test
   void shouldIgnoreAQueryString() throws Exception {
-    APIGatewayV2HTTPEvent event = event(BODY, false, Map.of());
+    APIGatewayV2HTTPEvent event = GatewayEvent.of(BODY, false, Map.of());
     event.setRawQueryString("a=1&a=2");
     event.setQueryStringParameters(Map.of("a", "1,2"));
 
@@ -121,7 +122,7 @@ final class LambdaTest {
 
   @Test
   void shouldAnswerProblems() throws Exception {
-    APIGatewayV2HTTPResponse invalid = answer(event("{", false, Map.of()));
+    APIGatewayV2HTTPResponse invalid = answer(GatewayEvent.of("{", false, Map.of()));
     assertEquals(400, invalid.getStatusCode());
     assertEquals("application/problem+json", header(invalid, "content-type"));
     assertFalse(invalid.getIsBase64Encoded());
@@ -132,7 +133,7 @@ final class LambdaTest {
             .asText()
             .endsWith("invalid-request"));
 
-    APIGatewayV2HTTPEvent elsewhere = event(BODY, false, Map.of());
+    APIGatewayV2HTTPEvent elsewhere = GatewayEvent.of(BODY, false, Map.of());
     elsewhere.setRawPath("/v1/nothing");
     elsewhere.getRequestContext().getHttp().setPath("/v1/nothing");
     APIGatewayV2HTTPResponse missing = answer(elsewhere);
@@ -152,34 +153,5 @@ final class LambdaTest {
         .map(Map.Entry::getValue)
         .findFirst()
         .orElse("");
-  }
-
-  private static APIGatewayV2HTTPEvent event(
-      String body, boolean base64, Map<String, String> headers) {
-    Map<String, String> all = new LinkedHashMap<>(headers);
-    all.put("content-type", "application/json");
-    all.put("host", "api.example");
-    APIGatewayV2HTTPEvent event = new APIGatewayV2HTTPEvent();
-    event.setVersion("2.0");
-    event.setRouteKey("POST /v1/embed");
-    event.setRawPath("/v1/embed");
-    event.setRawQueryString("");
-    event.setHeaders(all);
-    event.setBody(body);
-    event.setIsBase64Encoded(base64);
-    event.setRequestContext(
-        APIGatewayV2HTTPEvent.RequestContext.builder()
-            .withStage("$default")
-            .withRequestId("request-1")
-            .withHttp(
-                APIGatewayV2HTTPEvent.RequestContext.Http.builder()
-                    .withMethod("POST")
-                    .withPath("/v1/embed")
-                    .withProtocol("HTTP/1.1")
-                    .withSourceIp("192.0.2.1")
-                    .withUserAgent("test")
-                    .build())
-            .build());
-    return event;
   }
 }

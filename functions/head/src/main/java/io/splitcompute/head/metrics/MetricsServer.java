@@ -29,7 +29,7 @@ import java.util.Map;
  * filter it.
  */
 @Context
-@Requires(property = MetricsServer.PORT)
+@Requires(property = MetricsServer.PORT, beans = PrometheusMeterRegistry.class)
 public final class MetricsServer {
 
   static final String PORT = "splitcompute.metrics-port";
@@ -93,8 +93,9 @@ public final class MetricsServer {
     garbage.close();
   }
 
-  /** The registry that all meters are in. */
+  /** The registry that all meters are in, but for Lambda's. */
   @Factory
+  @Requires(missingProperty = EmbeddedMetrics.LAMBDA)
   static final class Registry {
 
     @Singleton
