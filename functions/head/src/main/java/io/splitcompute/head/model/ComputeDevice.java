@@ -9,6 +9,8 @@ import io.splitcompute.head.program.Attention;
 import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.management.MemoryUsage;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -23,7 +25,11 @@ import org.jspecify.annotations.Nullable;
  * @param budget of the device's memory
  */
 public record ComputeDevice(
-    Device device, Precision precision, Attention attention, @Nullable Packing packing, DeviceBudget budget)
+    Device device,
+    Precision precision,
+    Attention attention,
+    @Nullable Packing packing,
+    DeviceBudget budget)
     implements AutoCloseable {
 
   /**
@@ -32,6 +38,14 @@ public record ComputeDevice(
    * @throws IllegalArgumentException if they are not there
    */
   public static List<ComputeDevice> of(DeviceSettings settings) {
+    try {
+      return PassingThread.run("device-probe", () -> found(settings));
+    } catch (IOException impossible) {
+      throw new UncheckedIOException(impossible);
+    }
+  }
+
+  private static List<ComputeDevice> found(DeviceSettings settings) {
     DeviceChoice choice =
         DeviceChoice.of(
             settings,
@@ -39,11 +53,13 @@ public record ComputeDevice(
     if (choice.gpus().isEmpty()) {
       return List.of(cpu(settings.activationBytes()));
     }
-    return choice.gpus().stream().map(gpu -> gpu(gpu, choice.precision(), settings.activationBytes())).toList();
+    return choice.gpus().stream()
+        .map(gpu -> gpu(gpu, choice.precision(), settings.activationBytes()))
+        .toList();
   }
 
   /** The CPU: f32, with packed linear maps where PyTorch has them. */
-  private static ComputeDevice cpu(@Nullable Long activationBytes) {
+  private static ComputeDevice cpu(long activationBytes) {
     try (PtNDManager manager = manager(Device.cpu())) {
       return new ComputeDevice(
           Device.cpu(),
@@ -54,7 +70,7 @@ public record ComputeDevice(
     }
   }
 
-  private static ComputeDevice gpu(int number, Precision precision, @Nullable Long activationBytes) {
+  private static ComputeDevice gpu(int number, Precision precision, long activationBytes) {
     Device device = Device.gpu(number);
     try (PtNDManager manager = manager(device)) {
       Attention attention =
