@@ -46,7 +46,7 @@ final class ActivationMemoryTest {
           64 * 1024,
           head.context()
               .getBean(MeterRegistry.class)
-              .get("splitcompute.activations.left")
+              .get("splitcompute.batch.most.bytes")
               .gauge()
               .value());
     }

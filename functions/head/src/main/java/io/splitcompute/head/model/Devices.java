@@ -31,7 +31,7 @@ record Devices(List<ComputeDevice> list) implements AutoCloseable {
       Devices devices = new Devices(ComputeDevice.of(settings));
       for (ComputeDevice device : devices.list()) {
         if (device.budget().isBounded()) {
-          Gauge.builder("splitcompute.activations.left", device.budget(), DeviceBudget::left)
+          Gauge.builder("splitcompute.batch.most.bytes", device.budget(), DeviceBudget::left)
               .description("Bytes that a batch's activations may take on a device")
               .tag("device", device.device().toString())
               .register(registry);
