@@ -67,8 +67,7 @@ final class DeviceWorker implements Runnable {
    * @param again whether it is one input that did not fit the first time
    */
   private void run(Batch batch, boolean again) {
-    LayerStack stack = batch.model().replicas().get(device);
-    Course course = new Course(batch, stack);
+    Course course = new Course(batch, batch.model().replicas().get(device));
     try {
       for (Batch.Sequence sequence : batch.sequences()) {
         QueuedRun run = sequence.run();
@@ -76,26 +75,33 @@ final class DeviceWorker implements Runnable {
           metrics.started(run, course.started - run.arrived);
         }
       }
-      course.run();
-      grow();
-    } catch (DeviceMemoryException tooLarge) {
-      untroubled = 0;
-      metrics.outOfMemory(batch);
-      stack.releaseMemory();
-      if (batch.sequences().size() > 1) {
-        shrink(batch, course.present);
-      } else if (again) {
-        fail(batch, course.present, tooLarge);
-      } else {
-        log(Level.WARN, course.present)
-            .log("Out of memory at one input of {} tokens, trying again", batch.tokenCount());
-        run(batch, true);
+      try {
+        course.run();
+        grow();
+      } catch (DeviceMemoryException tooLarge) {
+        recover(course, again, tooLarge);
       }
     } catch (RuntimeException | Error failed) {
       log(Level.ERROR, course.present)
           .setCause(failed)
           .log("A batch of {} failed", batch.model().name());
       course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
+    }
+  }
+
+  private void recover(Course course, boolean again, DeviceMemoryException tooLarge) {
+    Batch batch = course.batch;
+    untroubled = 0;
+    metrics.outOfMemory(batch);
+    course.stack.releaseMemory();
+    if (batch.sequences().size() > 1) {
+      shrink(batch, course.present);
+    } else if (again) {
+      fail(batch, course.present, tooLarge);
+    } else {
+      log(Level.WARN, course.present)
+          .log("Out of memory at one input of {} tokens, trying again", batch.tokenCount());
+      run(batch, true);
     }
   }
 
@@ -115,8 +121,7 @@ final class DeviceWorker implements Runnable {
     queue.putBack(batch, left);
   }
 
-  private static void fail(
-      Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
+  private static void fail(Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
     log(Level.ERROR, left)
         .setCause(tooLarge)
         .log("The device has no memory for {} tokens", batch.tokenCount());
