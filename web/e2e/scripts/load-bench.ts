@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { version, writeProof } from '../tests/proof.ts'
 import { count, layerTensors, ONE_LAYER, writeGpt2Xl } from './gpt2-xl.ts'
 
 // Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
-// bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
+// bytes drained, the same file read and uploaded) and beside the loader of the origin of the idea, base64 in JSON. Then the first answer of
 // a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json, but for fewer rounds than are the default,
 // prints what was asked beside what was measured, and fails where a bound is missed.
 
@@ -34,17 +34,18 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[(sorted.length >> 1) - 1] ?? Number.NaN)) / 2
 }
 
-/** A page of another origin that has the SDK, and the tensors of a layer as base64 in JSON. */
-function servePage(sdk: string) {
-  const tensors = layerTensors(0).map(([, shape]) => {
-    const values = Float32Array.from({ length: count(shape) }, Math.random)
-    return JSON.stringify({ shape, data: Buffer.from(values.buffer).toString('base64') })
+/** A page of another origin that has the SDK, and the tensors of a layer as files that are sent as base64 in JSON. */
+function servePage(sdk: string, folder: string) {
+  const tensors = layerTensors(0).map(([name, shape]) => {
+    const file = join(folder, `${name}.weights`)
+    writeFileSync(file, new Uint8Array(Float32Array.from({ length: count(shape) }, Math.random).buffer))
+    return file
   })
   const server = createServer((request, response) => {
-    const tensor = /^\/tensors\/(\d+)$/.exec(request.url ?? '')?.[1]
-    if (tensor !== undefined) {
+    const file = tensors[Number(/^\/tensors\/(\d+)$/.exec(request.url ?? '')?.[1] ?? Number.NaN)]
+    if (file !== undefined) {
       response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-      response.end(tensors[Number(tensor)])
+      response.end(JSON.stringify({ layer: readFileSync(file).toString('base64') }))
       return
     }
     response.writeHead(200, { 'Content-Type': 'text/html' })
@@ -161,7 +162,11 @@ async function readAndUpload(page: Page): Promise<number> {
   })
 }
 
-/** The layer in f32 as base64 in JSON, one request a tensor, to GPU buffers: decoded by `atob` and a loop, without a copy more. */
+/**
+ * The layer as the origin of the idea loads it (github.com/tanmaysachan/splitcompute, `static/model_loading_utils.js`, and `storage.ts` of
+ * its webgpu-torch): f32 as base64 in JSON, one request a tensor, one after the other; `atob`, a loop over its characters, an array of
+ * numbers, and that to a mapped GPU buffer number by number.
+ */
 async function loadBase64(page: Page, tensors: number): Promise<number> {
   return await page.evaluate(async (requests) => {
     const adapter = await navigator.gpu.requestAdapter()
@@ -171,15 +176,20 @@ async function loadBase64(page: Page, tensors: number): Promise<number> {
     }
     const start = performance.now()
     for (let i = 0; i < requests; i++) {
-      const { data } = (await (await fetch(`/tensors/${i}`)).json()) as { data: string }
-      const text = atob(data)
+      const { layer } = (await (await fetch(`/tensors/${i}`)).json()) as { layer: string }
+      const text = atob(layer)
       const bytes = new Uint8Array(text.length)
       for (let at = 0; at < text.length; at++) {
         bytes[at] = text.charCodeAt(at)
       }
-      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
-      const buffer = device.createBuffer({ size: bytes.byteLength, usage })
-      device.queue.writeBuffer(buffer, 0, bytes)
+      const numbers = Array.from(new Float32Array(bytes.buffer))
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC
+      const buffer = device.createBuffer({ mappedAtCreation: true, size: 4 * numbers.length, usage })
+      const mapped = new Float32Array(buffer.getMappedRange())
+      for (let at = 0; at < numbers.length; at++) {
+        mapped[at] = numbers[at] ?? 0
+      }
+      buffer.unmap()
     }
     const ms = performance.now() - start
     device.destroy()
@@ -278,7 +288,7 @@ const commit = version()
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
 writeGpt2Xl(join(folder, MODEL), ONE_LAYER)
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
-const { server, tensors } = servePage(cloud.url)
+const { server, tensors } = servePage(cloud.url, folder)
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
 const context = await launchProfile(join(folder, 'profile'))
