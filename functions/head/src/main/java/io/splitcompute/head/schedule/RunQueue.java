@@ -44,7 +44,7 @@ final class RunQueue {
    * @throws ProblemException overloaded if it would wait too long, not-ready if the queue is closed
    */
   synchronized void add(QueuedRun run) {
-    requireRoom(run.waitingWork());
+    requireRoom(run.waitingSequences());
     rings.computeIfAbsent(run.model, model -> new ArrayDeque<>()).add(run);
     requests++;
     notifyAll();
@@ -56,7 +56,7 @@ final class RunQueue {
 
   /** Refuses what would be refused however small it is. */
   synchronized void requireRoom() {
-    requireRoom(0);
+    requireRoom(1);
     if (requests + arriving >= limits.maxRequests()) {
       throw overloaded(0);
     }
@@ -77,12 +77,12 @@ final class RunQueue {
     arriving--;
   }
 
-  private void requireRoom(long work) {
+  private void requireRoom(int sequences) {
     if (closed) {
       throw stopping();
     }
     dropUnwanted();
-    double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
+    double wait = requests == 0 ? 0 : expectedWaitSeconds(sequences);
     double late = wait - limits.maxWait().toNanos() / 1e9;
     if (requests >= limits.maxRequests() || late > 0) {
       throw overloaded(late);
@@ -102,17 +102,17 @@ final class RunQueue {
   }
 
   /**
-   * How long a request of so much work would wait for the others. They go in turns, so each of them
-   * delays it by no more than its own size.
+   * How long a request of so many sequences would wait for the others. They go in turns, a sequence
+   * each, so each of them delays it by so many of its own, however long those are.
    */
-  private double expectedWaitSeconds(long work) {
+  private double expectedWaitSeconds(int sequences) {
     double seconds = runningSeconds;
     for (Map.Entry<ScheduledModel, Deque<QueuedRun>> ring : rings.entrySet()) {
       long ahead = 0;
       long tokens = 0;
       int deepest = 0;
       for (QueuedRun run : ring.getValue()) {
-        long one = work == 0 ? smallest(run) : Math.min(run.waitingWork(), work);
+        long one = run.workOf(sequences);
         ahead += one;
         tokens += one / run.cut;
         deepest = Math.max(deepest, run.cut);
@@ -121,10 +121,6 @@ final class RunQueue {
       seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
     }
     return seconds / devices;
-  }
-
-  private static long smallest(QueuedRun run) {
-    return run.hasWaiting() ? (long) run.nextLength() * run.cut : 0;
   }
 
   /**
