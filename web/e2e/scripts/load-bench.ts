@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
@@ -12,7 +14,7 @@ import { version, writeProof } from '../tests/proof.ts'
 import { count, layerTensors, ONE_LAYER, writeGpt2Xl } from './gpt2-xl.ts'
 
 // Measures how weights come to a page: one layer of GPT-2 XL in f16, cold and warm, beside what cannot be beaten (the same
-// bytes drained, the same file read and uploaded) and beside base64 in JSON, one request a tensor. Then the first answer of
+// bytes drained, the same file read and uploaded) and beside the loader of the origin of the idea, base64 in JSON. Then the first answer of
 // a page with an empty cache beside the cloud alone. Writes docs/proofs/loading.json, but for fewer rounds than are the default,
 // prints what was asked beside what was measured, and fails where a bound is missed.
 
@@ -34,25 +36,33 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[(sorted.length >> 1) - 1] ?? Number.NaN)) / 2
 }
 
-/** A page of another origin that has the SDK, and the tensors of a layer as base64 in JSON. */
+/** A page of another origin that has the SDK. */
 function servePage(sdk: string) {
-  const tensors = layerTensors(0).map(([, shape]) => {
-    const values = Float32Array.from({ length: count(shape) }, Math.random)
-    return JSON.stringify({ shape, data: Buffer.from(values.buffer).toString('base64') })
-  })
-  const server = createServer((request, response) => {
-    const tensor = /^\/tensors\/(\d+)$/.exec(request.url ?? '')?.[1]
-    if (tensor !== undefined) {
-      response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-      response.end(tensors[Number(tensor)])
-      return
-    }
+  return createServer((_, response) => {
     response.writeHead(200, { 'Content-Type': 'text/html' })
     response.end(
       `<!doctype html><title>Bench</title><script type="module">import { SplitCompute } from '${sdk}/sdk/splitcompute.js'; window.SplitCompute = SplitCompute</script>`,
     )
   })
-  return { server, tensors: tensors.length }
+}
+
+/** The layer's tensors in f32, a file each, and the server that the origin of the idea has for them. */
+async function serveBase64(folder: string) {
+  mkdirSync(folder)
+  const names = layerTensors(0).map(([name, shape]) => {
+    writeFileSync(join(folder, name), Float32Array.from({ length: count(shape) }, Math.random))
+    return name
+  })
+  const root = join(import.meta.dirname, '../../..')
+  const python = execFileSync(join(root, 'infra/python/environment'), ['flask'], { encoding: 'utf8' }).trim()
+  const server = spawn(join(python, 'bin/python'), [join(import.meta.dirname, 'origin_server.py'), folder], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  const [port] = (await once(server.stdout.setEncoding('utf8'), 'data')) as string[]
+  return {
+    urls: names.map((name) => `http://127.0.0.1:${port?.trim()}/tensors/${name}`),
+    stop: () => server.stdin.end(),
+  }
 }
 
 async function openPage(context: BrowserContext, url: string): Promise<Page> {
@@ -161,30 +171,39 @@ async function readAndUpload(page: Page): Promise<number> {
   })
 }
 
-/** The layer in f32 as base64 in JSON, one request a tensor, to GPU buffers: decoded by `atob` and a loop, without a copy more. */
-async function loadBase64(page: Page, tensors: number): Promise<number> {
-  return await page.evaluate(async (requests) => {
+/**
+ * The layer as the origin of the idea loads it (github.com/tanmaysachan/splitcompute, `static/model_loading_utils.js`, and `storage.ts` of
+ * its webgpu-torch): f32 as base64 in JSON, one request a tensor, one after the other; `atob`, a loop over its characters, an array of
+ * numbers, and that to a mapped GPU buffer number by number. From its kind of server, too.
+ */
+async function loadBase64(page: Page, urls: readonly string[]): Promise<number> {
+  return await page.evaluate(async (tensors) => {
     const adapter = await navigator.gpu.requestAdapter()
     const device = await adapter?.requestDevice()
     if (device === undefined) {
       throw new Error('No GPU.')
     }
     const start = performance.now()
-    for (let i = 0; i < requests; i++) {
-      const { data } = (await (await fetch(`/tensors/${i}`)).json()) as { data: string }
-      const text = atob(data)
+    for (const url of tensors) {
+      const { layer } = (await (await fetch(url)).json()) as { layer: string }
+      const text = atob(layer)
       const bytes = new Uint8Array(text.length)
       for (let at = 0; at < text.length; at++) {
         bytes[at] = text.charCodeAt(at)
       }
-      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
-      const buffer = device.createBuffer({ size: bytes.byteLength, usage })
-      device.queue.writeBuffer(buffer, 0, bytes)
+      const numbers = Array.from(new Float32Array(bytes.buffer))
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC
+      const buffer = device.createBuffer({ mappedAtCreation: true, size: 4 * numbers.length, usage })
+      const mapped = new Float32Array(buffer.getMappedRange())
+      for (let at = 0; at < numbers.length; at++) {
+        mapped[at] = numbers[at] ?? 0
+      }
+      buffer.unmap()
     }
     const ms = performance.now() - start
     device.destroy()
     return ms
-  }, tensors)
+  }, urls)
 }
 
 async function firstAnswer(page: Page, endpoint: string, alone: boolean): Promise<number> {
@@ -212,7 +231,7 @@ async function measureLayer(
   context: BrowserContext,
   cloud: { readonly url: string },
   url: string,
-  tensors: number,
+  tensors: readonly string[],
   throttled: boolean,
 ) {
   const figures = {
@@ -278,16 +297,17 @@ const commit = version()
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
 writeGpt2Xl(join(folder, MODEL), ONE_LAYER)
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
-const { server, tensors } = servePage(cloud.url)
+const server = servePage(cloud.url)
+const origin = await serveBase64(join(folder, 'tensors'))
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
 const context = await launchProfile(join(folder, 'profile'))
 const browser = await launchBrowser({ webgpu: true })
 try {
-  const loopback = await measureLayer(context, cloud, url, tensors, false)
+  const loopback = await measureLayer(context, cloud, url, origin.urls, false)
   const slow = await FaultProxy.start(cloud.url)
   slow.bytesPerSecond = THROTTLED_BYTES_PER_SECOND
-  const throttled = await measureLayer(context, slow, url, tensors, true)
+  const throttled = await measureLayer(context, slow, url, origin.urls, true)
   await slow.stop()
   const split: number[] = []
   const alone: number[] = []
@@ -345,6 +365,7 @@ try {
   await context.close()
   await browser.close()
   server.close()
+  origin.stop()
   await cloud.stop()
   rmSync(folder, { recursive: true, force: true })
 }

@@ -1,9 +1,10 @@
-export type { ApiHeaders, Retry } from './client/api-client'
+export type { ApiHeaders } from './client/api-client'
 export type { ListProgress } from './client/batches'
 export type { Fallback, Ledger } from './client/embedding'
 export type { Dtype, Pooling } from './client/manifest'
 export type { Model } from './client/models'
 export type { Progress, UnitProgress } from './client/progress'
+export type { Retry } from './client/retries'
 export type { KeptShard, ShardStorage } from './client/storage'
 export type {
   EmbeddingList,

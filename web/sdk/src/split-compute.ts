@@ -1,4 +1,4 @@
-import { ApiClient, type ApiHeaders, type Retry } from './client/api-client'
+import { ApiClient, type ApiHeaders } from './client/api-client'
 import { Batches, boundedBy, boundsOf, isWithin, type ListProgress } from './client/batches'
 import { Cloud, type Inputs, type Limits, type Pooled } from './client/cloud'
 import { CutChoice } from './client/cut-choice'
@@ -10,6 +10,7 @@ import type { Dtype, Manifest, Pooling } from './client/manifest'
 import { listModels, type Model, modelName } from './client/models'
 import { Pace } from './client/pace'
 import type { Progress } from './client/progress'
+import type { Retry } from './client/retries'
 import { askToPersist, ShardStorage } from './client/storage'
 import { LazyTokenizer } from './client/tokenizer'
 import { defaultDownload, defaultMemory, type OpenDevice } from './device'
@@ -28,8 +29,8 @@ export interface EndpointOptions {
   headers?: ApiHeaders | (() => Promise<ApiHeaders>)
   signal?: AbortSignal
   /**
-   * Told at once when the cloud fails and is asked again, and when nothing has come of it for 5 s and it is asked a second time
-   * meanwhile: until its time is over the call says nothing else. What a connected client waits for is told by its `retry` events.
+   * Told at once when the cloud fails and is asked again, and when nothing has come of it for 5 s (10 s where it was slow before) and it
+   * is asked once more meanwhile: until its time is over the call says nothing else. What a connected client waits for is told by its `retry` events.
    */
   onRetry?: (retry: Retry) => void
 }

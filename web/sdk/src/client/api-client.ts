@@ -1,7 +1,8 @@
 import type { components } from '../api/head'
-import { backoffMs, retryAfterMs, sleep } from '../backoff'
+import { retryAfterMs } from '../backoff'
 import { SplitComputeError, sentence } from '../errors'
-import { Deadline } from './deadline'
+import { type Attempt, Hedge } from './hedge'
+import { type OnRetry, type Persistence, RetryableError, withRetries } from './retries'
 import { withSignal } from './with-signal'
 
 type ProblemDocument = components['schemas']['Problem']
@@ -25,43 +26,10 @@ export interface ApiAnswer {
   readonly sent: number
 }
 
-/** A failure after which the same request may succeed. */
-export class RetryableError extends SplitComputeError {
-  constructor(
-    message: string,
-    /** What the API asked for, in milliseconds. */
-    readonly retryAfterMs: number | undefined,
-    cause?: unknown,
-  ) {
-    super('unreachable', message, { cause })
-  }
-}
-
-/** Nothing came for so long: whoever waits is told, and the request is sent once more. */
-const SILENT_MS = 5_000
-
-/** A request that waits for a cloud that fails or is silent. */
-export interface Retry {
-  /** What keeps it waiting, as a sentence. */
-  readonly reason: string
-}
-
-/** How a request goes on that is not answered. */
-export interface Persistence {
-  /** Told of each failure; true ends the retries with it. */
-  readonly enough?: ((failure: RetryableError) => boolean) | undefined
-  /** Told at once of each failure after which the request is sent again, and when nothing has come for 5 s. */
-  readonly onRetry?: OnRetry
-}
-
-type OnRetry = ((retry: Retry) => void) | undefined
-
-/** Sends a request once, ended by the signal; `heard` is to be called whenever some of the answer comes. */
-type Attempt<T> = (signal: AbortSignal, heard: () => void) => Promise<T>
-
 /** Talks to one endpoint, and turns what it says into answers and typed errors. */
 export class ApiClient {
   readonly #base: URL
+  readonly #hedge = new Hedge()
 
   constructor(
     endpoint: string,
@@ -71,15 +39,15 @@ export class ApiClient {
   }
 
   /**
-   * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts, and beside a
-   * request that is silent for 5 s a second one is sent.
+   * Sends a request until it is answered: network errors, 429 and 5xx are retried with back-off until the signal aborts, and beside one
+   * that is silent for seconds another one is sent.
    *
    * @throws SplitComputeError `refused` for any other status; the signal's reason once it aborts
    */
   send(request: ApiRequest, signal: AbortSignal, how: Persistence = {}): Promise<ApiAnswer> {
     const attempt = async () => {
       const headers = await this.#ownHeaders(signal)
-      return await hedged(
+      return await this.#hedge.send(
         (ended, heard) => this.#sendOnce(request, headers, ended, heard),
         signal,
         how.onRetry,
@@ -128,91 +96,7 @@ export class ApiClient {
   }
 }
 
-/** A listener that throws ends no call: its error is reported as that of an event's listener is. */
-function tell(onRetry: OnRetry, reason: string): void {
-  try {
-    onRetry?.({ reason })
-  } catch (error) {
-    // Older browsers have no such function.
-    globalThis.reportError?.(error)
-  }
-}
-
-/** Repeats an attempt while it fails with `RetryableError`. */
-export async function withRetries<T>(
-  attempt: () => Promise<T>,
-  signal: AbortSignal,
-  { enough, onRetry }: Persistence = {},
-): Promise<T> {
-  for (let failures = 0; ; failures++) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!(error instanceof RetryableError) || enough?.(error)) {
-        throw error
-      }
-      tell(onRetry, error.message)
-      try {
-        await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(failures)), signal)
-      } catch (ended) {
-        throw ended instanceof SplitComputeError && ended.code === 'timeout'
-          ? new SplitComputeError('timeout', `${ended.message} ${error.message}`, { cause: error })
-          : ended
-      }
-    }
-  }
-}
-
-/**
- * Makes an attempt, and where nothing comes for 5 s another one beside it: a request may be lost though the cloud is well. The first
- * that is answered or refused counts and ends the other; a failure after which the other may yet succeed is waited out.
- */
-async function hedged<T>(attempt: Attempt<T>, signal: AbortSignal, onRetry: OnRetry): Promise<T> {
-  const ending = new Deadline(signal)
-  let timer: ReturnType<typeof setTimeout> | undefined
-  let running = 0
-  let answering = false
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      const wait = (milliseconds = SILENT_MS) => {
-        clearTimeout(timer)
-        if (!ending.signal.aborted) {
-          timer = setTimeout(silent, milliseconds)
-        }
-      }
-      const heard = () => {
-        answering = true
-        wait()
-      }
-      const start = () => {
-        running++
-        wait()
-        attempt(ending.signal, heard).then(resolve, (error: unknown) => {
-          running--
-          if (running === 0 || !(error instanceof RetryableError)) {
-            reject(error)
-          } else {
-            wait(Math.max(SILENT_MS, error.retryAfterMs ?? 0))
-          }
-        })
-      }
-      const silent = () => {
-        if (running === 1) {
-          start()
-          const what = answering ? "The cloud's answer has not gone on" : 'The cloud has not answered'
-          tell(onRetry, `${what} for ${SILENT_MS / 1_000} s.`)
-        }
-      }
-      start()
-    })
-  } finally {
-    ending.abort(new Error('Another attempt was faster.'))
-    ending.release()
-    clearTimeout(timer)
-  }
-}
-
-/** Fetches from outside the API, such as S3, without the API's headers; asked a second time like the API where it is silent. */
+/** Fetches from outside the API, such as S3, without the API's headers; asked again like the API where it is silent. */
 export function fetchBytes(
   url: string,
   signal: AbortSignal,
@@ -229,7 +113,7 @@ export function fetchBytes(
     }
     return bytes
   }
-  return hedged(attempt, signal, onRetry)
+  return new Hedge().send(attempt, signal, onRetry)
 }
 
 async function reach(url: URL | string, init: RequestInit): Promise<Response> {

@@ -4,18 +4,12 @@ import { SplitComputeError } from '../errors'
 import { sha256 } from '../shards/sha256'
 import type { Signed } from '../shards/signed-urls'
 import { type ActivationsMessage, readActivations } from './activations'
-import {
-  type ApiAnswer,
-  type ApiClient,
-  fetchBytes,
-  type Persistence,
-  type Retry,
-  withRetries,
-} from './api-client'
+import { type ApiAnswer, type ApiClient, fetchBytes } from './api-client'
 import { Deadline } from './deadline'
 import { JsonReader } from './json-reader'
 import { keepManifest, keptManifest } from './kept-manifests'
 import { type Manifest, type Pooling, parseManifest } from './manifest'
+import { type Persistence, type Retry, withRetries } from './retries'
 
 const ACTIVATIONS = 'application/vnd.splitcompute.activations'
 const LOCATION = 'application/vnd.splitcompute.location+json'

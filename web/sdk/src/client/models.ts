@@ -1,7 +1,8 @@
 import type { components } from '../api/catalog'
 import { SplitComputeError } from '../errors'
-import type { ApiClient, Retry } from './api-client'
+import type { ApiClient } from './api-client'
 import { JsonReader } from './json-reader'
+import type { Retry } from './retries'
 
 type ModelObject = components['schemas']['ModelObject']
 type ModelList = components['schemas']['ModelList']

@@ -151,8 +151,8 @@ describe('a request that is silent for 5 s', () => {
     return result
   }
 
-  /** Sends one request by a network whose answers the test gives, in fake time. */
-  async function sendOne(signal = new AbortController().signal) {
+  /** A network whose answers the test gives, in fake time. */
+  function network() {
     const sent: { readonly signal: AbortSignal; readonly answer: (response: Response) => void }[] = []
     vi.stubGlobal('fetch', (_: URL, init: { signal: AbortSignal }) => {
       return new Promise<Response>((resolve, reject) => {
@@ -160,14 +160,23 @@ describe('a request that is silent for 5 s', () => {
         sent.push({ signal: init.signal, answer: resolve })
       })
     })
-    const reasons: string[] = []
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    const request = { method: 'GET', path: 'v1/models', accept: 'application/json' } as const
+    const reasons: string[] = []
     const onRetry = ({ reason }: Retry) => reasons.push(reason)
-    const sending = new ApiClient('http://cloud/').send(request, signal, { onRetry })
-    const answer = sending.then(({ bytes }) => new TextDecoder().decode(bytes))
-    await vi.advanceTimersByTimeAsync(0)
-    return { answer, sent, reasons }
+    const request = { method: 'GET', path: 'v1/models', accept: 'application/json' } as const
+    /** Resolves when the request is on its way, to its answer to come. */
+    const send = async (client: ApiClient, signal = new AbortController().signal) => {
+      const sending = client.send(request, signal, { onRetry })
+      const answer = sending.then(({ bytes }) => new TextDecoder().decode(bytes))
+      await vi.advanceTimersByTimeAsync(0)
+      return { answer }
+    }
+    return { client: new ApiClient('http://cloud/'), send, sent, reasons }
+  }
+
+  async function sendOne(signal?: AbortSignal) {
+    const { client, send, ...seen } = network()
+    return { ...(await send(client, signal)), ...seen }
   }
 
   it('shouldBeSentOnceMoreBesideItWithinTheTimeOfTheCall', async () => {
@@ -216,18 +225,42 @@ describe('a request that is silent for 5 s', () => {
     expect(sent[0]?.signal.aborted).toBe(true)
   })
 
-  it('shouldHaveNoMoreThanOneBesideItAndEndWithTheSignal', async () => {
+  it('shouldHaveNoMoreThanTwoBesideItAndEndWithTheSignal', async () => {
     const controller = new AbortController()
     const { answer, sent, reasons } = await sendOne(controller.signal)
     const ended = expect(answer).rejects.toThrow('Enough.')
     await vi.advanceTimersByTimeAsync(60_000)
-    expect(sent).toHaveLength(2)
-    expect(reasons).toEqual(['The cloud has not answered for 5 s.'])
+    expect(sent).toHaveLength(3)
+    expect(reasons).toEqual(Array.from({ length: 2 }, () => 'The cloud has not answered for 5 s.'))
     controller.abort(new Error('Enough.'))
     await ended
-    expect(sent.map(({ signal }) => signal.aborted)).toEqual([true, true])
+    expect(sent.map(({ signal }) => signal.aborted)).toEqual([true, true, true])
     await vi.advanceTimersByTimeAsync(60_000)
-    expect(sent).toHaveLength(2)
+    expect(sent).toHaveLength(3)
+  })
+
+  it('shouldBeWaitedForLongerByAClientWhoseCloudIsSlowUntilOneIsLostAgain', async () => {
+    const { client, send, sent } = network()
+    const silentFor = async (milliseconds: number, before: number) => {
+      await vi.advanceTimersByTimeAsync(milliseconds - 100)
+      expect(sent).toHaveLength(before)
+      await vi.advanceTimersByTimeAsync(100)
+      expect(sent).toHaveLength(before + 1)
+    }
+    const { answer: slow } = await send(client)
+    await silentFor(5_000, 1)
+    sent[0]?.answer(new Response('slow'))
+    expect(await slow).toBe('slow')
+
+    const { answer: lost } = await send(client)
+    await silentFor(10_000, 3)
+    sent[3]?.answer(new Response('fast'))
+    expect(await lost).toBe('fast')
+
+    const { answer: next } = await send(client)
+    await silentFor(5_000, 5)
+    sent[5]?.answer(new Response('fast'))
+    expect(await next).toBe('fast')
   })
 
   it('shouldNotBeTakenForOneWhoseAnswerComesSlowly', async () => {

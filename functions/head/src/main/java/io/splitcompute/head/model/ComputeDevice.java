@@ -8,6 +8,8 @@ import io.splitcompute.head.program.Attention;
 import io.splitcompute.head.program.Linear;
 import io.splitcompute.head.program.Packing;
 import io.splitcompute.head.program.Precision;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -29,6 +31,14 @@ public record ComputeDevice(
    * @throws IllegalArgumentException if they are not there
    */
   public static List<ComputeDevice> of(DeviceSettings settings) {
+    try {
+      return PassingThread.run("device-probe", () -> found(settings));
+    } catch (IOException impossible) {
+      throw new UncheckedIOException(impossible);
+    }
+  }
+
+  private static List<ComputeDevice> found(DeviceSettings settings) {
     DeviceChoice choice =
         DeviceChoice.of(
             settings,

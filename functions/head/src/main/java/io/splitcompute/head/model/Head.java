@@ -55,6 +55,12 @@ public final class Head implements AutoCloseable {
   public static Head load(
       PublishedManifest published, WeightStore store, List<ComputeDevice> devices)
       throws IOException {
+    return PassingThread.run("model-loader", () -> loadHere(published, store, devices));
+  }
+
+  private static Head loadHere(
+      PublishedManifest published, WeightStore store, List<ComputeDevice> devices)
+      throws IOException {
     long started = System.nanoTime();
     Manifest manifest = published.manifest();
     List<Replica> replicas = new ArrayList<>();
