@@ -1,13 +1,9 @@
 package io.splitcompute.infra;
 
-import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import software.amazon.awscdk.App;
-import software.amazon.awscdk.CfnResource;
 import software.amazon.awscdk.StackProps;
 import software.amazon.awscdk.Tags;
-import software.constructs.IConstruct;
 
 /**
  * All stacks, by lifetime: storage outlives the functions, functions and GPUs outlive the site.
@@ -59,22 +55,10 @@ record Stacks(
             storage,
             api,
             head);
-    tag(app);
-    return new Stacks(storage, gpu, api, site, observability);
-  }
-
-  private static void tag(App app) {
     Tags.of(app).add(TAG, TAG_VALUE);
-    // CDK's own functions are no constructs that take tags.
-    for (IConstruct construct : app.getNode().findAll()) {
-      if (construct.getNode().getId().startsWith("Custom::")) {
-        for (String part : List.of("Role", "Handler")) {
-          if (construct.getNode().tryFindChild(part) instanceof CfnResource resource) {
-            resource.addPropertyOverride("Tags", List.of(Map.of("Key", TAG, "Value", TAG_VALUE)));
-          }
-        }
-      }
-    }
+    CdkFunctions.tag(app, TAG, TAG_VALUE);
+    CdkFunctions.log(app);
+    return new Stacks(storage, gpu, api, site, observability);
   }
 
   private static StackProps props(String description) {

@@ -17,12 +17,10 @@ final class Suppressions {
 
   /** CDK's own functions of deployment, of which runtime and role are CDK's choice. */
   static void onCdksFunctions(Stack stack) {
-    for (IConstruct child : stack.getNode().getChildren()) {
-      if (child.getNode().getId().startsWith("Custom::")) {
-        on(child, "AwsSolutions-IAM4", "CDK gives its own deployment function the basic role");
-        on(child, "AwsSolutions-IAM5", "CDK's own deployment function works on a whole bucket");
-        on(child, "AwsSolutions-L1", "CDK chooses the runtime of its own deployment function");
-      }
+    for (IConstruct function : CdkFunctions.in(stack)) {
+      on(function, "AwsSolutions-IAM4", "CDK gives its own deployment function the basic role");
+      on(function, "AwsSolutions-IAM5", "CDK's own deployment function works on a whole bucket");
+      on(function, "AwsSolutions-L1", "CDK chooses the runtime of its own deployment function");
     }
   }
 

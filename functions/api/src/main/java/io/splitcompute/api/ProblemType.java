@@ -7,6 +7,8 @@ public enum ProblemType {
   INVALID_REQUEST("invalid-request", HttpStatus.BAD_REQUEST, "The request is not valid"),
   MODEL_NOT_FOUND("model-not-found", HttpStatus.NOT_FOUND, "There is no such model"),
   SHARD_NOT_FOUND("shard-not-found", HttpStatus.NOT_FOUND, "The model has no such shard"),
+  MODEL_DAMAGED(
+      "model-damaged", HttpStatus.INTERNAL_SERVER_ERROR, "The model's manifest is not valid"),
   NOT_FOUND("not-found", HttpStatus.NOT_FOUND, "There is nothing at this address"),
   METHOD_NOT_ALLOWED(
       "method-not-allowed", HttpStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),

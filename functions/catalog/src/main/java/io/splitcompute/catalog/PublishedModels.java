@@ -1,6 +1,8 @@
 package io.splitcompute.catalog;
 
 import io.micronaut.context.annotation.Property;
+import io.splitcompute.api.ProblemException;
+import io.splitcompute.api.ProblemType;
 import io.splitcompute.api.RequestedModel;
 import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.ModelName;
@@ -37,6 +39,7 @@ final class PublishedModels {
   private final Clock clock;
   private final Map<ModelName, Remembered> manifests = new ConcurrentHashMap<>();
 
+  /** What was last said to be wrong with a model. */
   private final Map<ModelName, String> said = new ConcurrentHashMap<>();
 
   PublishedModels(
@@ -56,25 +59,37 @@ final class PublishedModels {
         // A model can go between the listing and the look: it is then not listed.
         find(model).ifPresent(all::add);
       } catch (InvalidManifestException invalid) {
-        String reason = String.valueOf(invalid.getMessage());
-        // Once for each fault: whoever asks for the list again and again must not fill the log.
-        if (!reason.equals(said.put(model, reason))) {
-          LOG.warn("The model {} is not listed: {}", model, reason);
-        }
+        say(model, invalid);
       }
     }
     return all;
   }
 
   /**
-   * @throws io.splitcompute.api.ProblemException model-not-found if it is not published
+   * @throws ProblemException model-not-found if it is not published, model-damaged if what is
+   *     published is no manifest
    */
   PublishedManifest get(String name) throws IOException {
     ModelName model = RequestedModel.named(name);
     if (!only.isEmpty() && !only.contains(model)) {
       throw RequestedModel.notFound();
     }
-    return find(model).orElseThrow(RequestedModel::notFound);
+    try {
+      return find(model).orElseThrow(RequestedModel::notFound);
+    } catch (InvalidManifestException invalid) {
+      say(model, invalid);
+      throw ProblemException.of(
+          ProblemType.MODEL_DAMAGED,
+          "What is wrong with it is logged; whoever runs the service publishes the model again");
+    }
+  }
+
+  private void say(ModelName model, InvalidManifestException invalid) {
+    String reason = String.valueOf(invalid.getMessage());
+    // Once for each fault: whoever asks again and again must not fill the log.
+    if (!reason.equals(said.put(model, reason))) {
+      LOG.warn("The model {} is not served: {}", model, reason);
+    }
   }
 
   private Optional<PublishedManifest> find(ModelName model) throws IOException {

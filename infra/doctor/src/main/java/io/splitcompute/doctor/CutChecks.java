@@ -6,16 +6,23 @@ import io.splitcompute.weights.Manifest;
 import io.splitcompute.weights.safetensors.DType;
 import io.splitcompute.weights.safetensors.SafetensorsFile;
 import io.splitcompute.weights.safetensors.Tensor;
+import io.splitcompute.weights.store.PublishedManifest;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 
-/** Cuts 0, half and n answer for the same tokens, and n's embedding is n's activations pooled. */
+/**
+ * Cuts 0, half and n answer for the same tokens, and come to one embedding: n's is the head's own,
+ * the others' is what their tails make of the head's activations.
+ */
 final class CutChecks {
 
   private static final String ACTIVATIONS = "application/vnd.splitcompute.activations";
@@ -27,20 +34,35 @@ final class CutChecks {
 
   private final Web web;
   private final URI embed;
+  private final PublishedManifest published;
   private final Manifest manifest;
+  private final ReferenceTails tails;
+  private final long mostTailBytes;
   private final Consumer<Finding> report;
 
-  CutChecks(Web web, URI endpoint, Manifest manifest, Consumer<Finding> report) {
+  /**
+   * @param endpoint of the API, with a slash at its end
+   * @param mostTailBytes tails whose shards are more are not run
+   */
+  CutChecks(
+      Web web,
+      URI endpoint,
+      PublishedManifest published,
+      long mostTailBytes,
+      Consumer<Finding> report) {
     this.web = web;
     this.embed = endpoint.resolve("v1/embed");
-    this.manifest = manifest;
+    this.published = published;
+    this.manifest = published.manifest();
+    this.tails = new ReferenceTails(manifest, new ShardDownload(web, endpoint, manifest));
+    this.mostTailBytes = mostTailBytes;
     this.report = report;
   }
 
   void run() throws IOException, InterruptedException {
     int layers = manifest.layers();
-    List<Integer> cuts = List.of(0, layers / 2, layers);
-    for (int cut : cuts) {
+    Map<Integer, double[][]> hidden = new TreeMap<>();
+    for (int cut : new TreeSet<>(List.of(0, layers / 2, layers))) {
       Web.Answer answer = ask(cut, ACTIVATIONS);
       if (answer.status() != 200 || !answer.header("Content-Type").startsWith(ACTIVATIONS)) {
         report.accept(
@@ -51,11 +73,28 @@ final class CutChecks {
         return;
       }
       SafetensorsFile message = SafetensorsFile.parse(ByteBuffer.wrap(answer.body()));
-      report.accept(shape(cut, message));
-      if (cut == layers) {
-        report.accept(agreement(message));
+      if (cut == 0) {
+        report.accept(revision(message));
+      }
+      Finding shape = shape(cut, message);
+      report.accept(shape);
+      if (shape.outcome() != Finding.Outcome.WELL) {
+        return;
+      }
+      if (cut > 0) {
+        hidden.put(cut, rows(message.tensor("hidden")));
       }
     }
+    agree(hidden);
+  }
+
+  private Finding revision(SafetensorsFile message) {
+    String runs = String.valueOf(message.metadata().get("revision"));
+    return Finding.of(
+        runs.equals(published.revision()),
+        "revision",
+        "the head runs %s, published is %s".formatted(runs, published.revision()),
+        "heads that start from now on run what is published: replace those that run");
   }
 
   private Finding shape(int cut, SafetensorsFile message) throws IOException {
@@ -80,54 +119,71 @@ final class CutChecks {
         MEND);
   }
 
-  /** Compares the head's own embedding with the pooled activations of the same tokens. */
-  private Finding agreement(SafetensorsFile message) throws IOException, InterruptedException {
-    Web.Answer answer = ask(manifest.layers(), "application/json");
-    JsonNode embedding = answer.json().path("embeddings").path(0);
-    double[] pooled = pooled(floats(message.tensor("hidden")));
-    if (embedding.size() != pooled.length) {
-      return Finding.wrong(
-          "agreement",
-          "an embedding of %d values, activations of %d".formatted(embedding.size(), pooled.length),
-          MEND);
+  /**
+   * Compares what each cut comes to with the head's own embedding.
+   *
+   * @param hidden what the head answered at all cuts but 0
+   */
+  private void agree(Map<Integer, double[][]> hidden) throws IOException, InterruptedException {
+    int layers = manifest.layers();
+    JsonNode embedding = ask(layers, "application/json").json().path("embeddings").path(0);
+    double[] expected = new double[embedding.size()];
+    for (int i = 0; i < expected.length; i++) {
+      expected[i] = embedding.path(i).asDouble();
     }
+    Map<Integer, double[][]> others = new TreeMap<>(hidden);
+    double[][] whole = Objects.requireNonNull(others.remove(layers));
+    report.accept(agreement(layers, expected, whole, "its activations, pooled here"));
+    long bytes = tails.bytes();
+    if (bytes > mostTailBytes) {
+      report.accept(
+          new Finding(
+              Finding.Outcome.HINT,
+              "tails",
+              "not run, for their shards are %.0f MB".formatted(bytes / 1e6),
+              "allow so many by --tail-megabytes, and cuts 0 and half are compared too"));
+      return;
+    }
+    String how = "the tail, run here from %s shards".formatted(tails.dtype());
+    for (Map.Entry<Integer, double[][]> ran : tails.run(TOKENS, others).entrySet()) {
+      report.accept(agreement(ran.getKey(), expected, ran.getValue(), how));
+    }
+  }
+
+  private Finding agreement(int cut, double[] expected, double[][] hidden, String how) {
+    double[] actual = pooled(hidden);
     double dot = 0;
     double a = 0;
     double b = 0;
-    for (int i = 0; i < pooled.length; i++) {
-      double value = embedding.path(i).asDouble();
-      dot += value * pooled[i];
-      a += value * value;
-      b += pooled[i] * pooled[i];
+    for (int i = 0; i < Math.min(expected.length, actual.length); i++) {
+      dot += expected[i] * actual[i];
+      a += expected[i] * expected[i];
+      b += actual[i] * actual[i];
     }
     double cosine = dot / Math.sqrt(a * b);
     return Finding.of(
-        cosine >= LEAST_COSINE,
-        "agreement",
-        "cosine %.6f between the embedding and the pooled activations".formatted(cosine),
+        expected.length == actual.length && cosine >= LEAST_COSINE,
+        "agreement of cut " + cut,
+        "cosine %.6f between the head's embedding (%d elements) and %s"
+            .formatted(cosine, expected.length, how),
         MEND);
   }
 
   /** By the model's own pooling; a cosine needs no normalisation. */
-  private double[] pooled(float[] hidden) {
-    int size = manifest.hiddenSize();
-    int rows = TOKENS.size();
-    double[] pooled = new double[size];
-    for (int i = 0; i < size; i++) {
-      pooled[i] =
-          switch (manifest.pooling().kind()) {
-            case CLS -> hidden[i];
-            case LAST -> hidden[(rows - 1) * size + i];
-            case MEAN -> {
-              double sum = 0;
-              for (int row = 0; row < rows; row++) {
-                sum += hidden[row * size + i];
-              }
-              yield sum / rows;
-            }
-          };
-    }
-    return pooled;
+  private double[] pooled(double[][] hidden) {
+    return switch (manifest.pooling().kind()) {
+      case CLS -> hidden[0];
+      case LAST -> hidden[hidden.length - 1];
+      case MEAN -> {
+        double[] sum = new double[manifest.hiddenSize()];
+        for (double[] row : hidden) {
+          for (int i = 0; i < sum.length; i++) {
+            sum[i] += row[i];
+          }
+        }
+        yield sum;
+      }
+    };
   }
 
   private Web.Answer ask(int cut, String accept) throws IOException, InterruptedException {
@@ -159,15 +215,20 @@ final class CutChecks {
   private static int[] ints(Tensor tensor) throws IOException {
     require(tensor, DType.I32);
     int[] values = new int[(int) tensor.elements()];
-    tensor.bytes().order(ByteOrder.LITTLE_ENDIAN).asIntBuffer().get(values);
+    tensor.bytes().asIntBuffer().get(values);
     return values;
   }
 
-  private static float[] floats(Tensor tensor) throws IOException {
+  private double[][] rows(Tensor tensor) throws IOException {
     require(tensor, DType.F32);
-    float[] values = new float[(int) tensor.elements()];
-    tensor.bytes().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
-    return values;
+    FloatBuffer values = tensor.bytes().asFloatBuffer();
+    double[][] rows = new double[TOKENS.size()][manifest.hiddenSize()];
+    for (double[] row : rows) {
+      for (int i = 0; i < row.length; i++) {
+        row[i] = values.get();
+      }
+    }
+    return rows;
   }
 
   private static void require(Tensor tensor, DType dtype) throws IOException {

@@ -38,6 +38,8 @@ public final class DoctorCommand implements Callable<Integer> {
 
   static final String NAME = "splitcompute-doctor";
 
+  private static final long MEGABYTE = 1_000_000;
+
   @Spec
   @SuppressWarnings("NullAway.Init") // picocli sets it
   private CommandSpec spec;
@@ -61,6 +63,13 @@ public final class DoctorCommand implements Callable<Integer> {
       defaultValue = "30",
       description = "How long each request may take (default: ${DEFAULT-VALUE}).")
   private int timeoutSeconds;
+
+  @Option(
+      names = "--tail-megabytes",
+      defaultValue = "1000",
+      description =
+          "Shards of at most so many MB are loaded to run tails here (default: ${DEFAULT-VALUE}).")
+  private long tailMegabytes;
 
   private DoctorCommand() {}
 
@@ -101,6 +110,9 @@ public final class DoctorCommand implements Callable<Integer> {
     if (timeoutSeconds < 1) {
       throw new ParameterException(spec.commandLine(), "--timeout-seconds must be at least 1");
     }
+    if (tailMegabytes < 0) {
+      throw new ParameterException(spec.commandLine(), "--tail-megabytes must be at least 0");
+    }
     PrintWriter out = spec.commandLine().getOut();
     Map<Outcome, Integer> counts = new EnumMap<>(Outcome.class);
     new Examination(
@@ -109,6 +121,7 @@ public final class DoctorCommand implements Callable<Integer> {
             model,
             origin != null ? origin : originOf(site != null ? site : endpoint),
             Duration.ofSeconds(timeoutSeconds),
+            tailMegabytes * MEGABYTE,
             finding -> {
               counts.merge(finding.outcome(), 1, Integer::sum);
               out.println(finding);

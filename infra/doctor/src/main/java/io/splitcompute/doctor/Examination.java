@@ -1,18 +1,15 @@
 package io.splitcompute.doctor;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.Manifest;
-import io.splitcompute.weights.Sha256;
+import io.splitcompute.weights.store.PublishedManifest;
 import java.io.IOException;
 import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Comparator;
-import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -29,6 +26,7 @@ public final class Examination {
   private final @Nullable URI site;
   private final @Nullable String model;
   private final Web web;
+  private final long mostTailBytes;
   private final Consumer<Finding> report;
 
   /**
@@ -37,6 +35,7 @@ public final class Examination {
    * @param model to look at, or null for the first one
    * @param origin whose pages must be let in
    * @param timeout of each request
+   * @param mostTailBytes of shards that are loaded to run tails
    * @param report takes each finding as it comes
    */
   public Examination(
@@ -45,12 +44,14 @@ public final class Examination {
       @Nullable String model,
       String origin,
       Duration timeout,
+      long mostTailBytes,
       Consumer<Finding> report) {
     String text = endpoint.toString();
     this.endpoint = text.endsWith("/") ? endpoint : URI.create(text + "/");
     this.site = site;
     this.model = model;
     this.web = new Web(origin, timeout);
+    this.mostTailBytes = mostTailBytes;
     this.report = report;
   }
 
@@ -89,10 +90,10 @@ public final class Examination {
     if (name == null) {
       return;
     }
-    Manifest manifest = manifest(name);
-    if (manifest != null) {
-      check("shards", () -> shards(manifest));
-      check("cuts", () -> new CutChecks(web, endpoint, manifest, report).run());
+    PublishedManifest published = manifest(name);
+    if (published != null) {
+      check("shards", () -> shards(published.manifest()));
+      check("cuts", () -> new CutChecks(web, endpoint, published, mostTailBytes, report).run());
     }
   }
 
@@ -113,7 +114,8 @@ public final class Examination {
     return null;
   }
 
-  private @Nullable Manifest manifest(String name) throws IOException, InterruptedException {
+  private @Nullable PublishedManifest manifest(String name)
+      throws IOException, InterruptedException {
     Web.Answer answer = web.get(endpoint.resolve("v1/models/" + name + "/manifest"));
     String mend = "publish the model again, by this version";
     if (answer.status() != 200) {
@@ -121,13 +123,14 @@ public final class Examination {
       return null;
     }
     try {
-      Manifest manifest = Manifest.parse(answer.body());
+      PublishedManifest published = PublishedManifest.of(answer.body(), Instant.now());
+      Manifest manifest = published.manifest();
       report.accept(
           Finding.well(
               "manifest",
               "%s, %d layers, %s"
                   .formatted(name, manifest.layers(), String.join(" ", manifest.dtypes()))));
-      return manifest;
+      return published;
     } catch (InvalidManifestException invalid) {
       report.accept(Finding.wrong("manifest", String.valueOf(invalid.getMessage()), mend));
       return null;
@@ -141,32 +144,35 @@ public final class Examination {
             .flatMap(unit -> unit.variants().values().stream())
             .min(Comparator.comparingLong(Manifest.Shard::bytes))
             .orElseThrow();
-    Web.Answer signed =
-        web.post(
-            endpoint.resolve("v1/models/" + manifest.model() + "/shards"),
-            new JsonMapper().writeValueAsString(Map.of("shards", List.of(shard.sha256()))));
-    JsonNode url = signed.json().path("urls").path(0);
-    if (signed.status() != 200 || !url.path("url").isTextual()) {
+    ShardDownload download = new ShardDownload(web, endpoint, manifest);
+    ShardDownload.Signed signed;
+    try {
+      signed = download.sign(shard);
+    } catch (IOException refused) {
       report.accept(
           Finding.wrong(
-              "signing", "answers " + signed.status(), "read the catalog's log of this request"));
+              "signing",
+              String.valueOf(refused.getMessage()),
+              "read the catalog's log of this request"));
       return;
     }
-    URI uri = URI.create(url.path("url").asText());
-    expiry(url.path("expires").asText(), uri);
+    URI uri = signed.url();
+    expiry(signed.expires(), uri);
     preflight("store's preflight", uri, "GET", "range", "siteOrigin");
     range(uri, shard);
-    Web.Answer whole = web.get(uri);
-    report.accept(
-        Finding.of(
-            whole.status() == 200 && Sha256.of(whole.body()).equals(shard.sha256()),
-            "shard",
-            "%d bytes, status %d".formatted(whole.body().length, whole.status()),
-            "splitcompute-weights verify --bucket BUCKET tells which objects are damaged"));
+    try {
+      report.accept(Finding.well("shard", download.fetch(shard).length + " bytes"));
+    } catch (IOException damaged) {
+      report.accept(
+          Finding.wrong(
+              "shard",
+              String.valueOf(damaged.getMessage()),
+              "splitcompute-weights verify --bucket BUCKET tells which objects are damaged"));
+    }
   }
 
-  private void expiry(String expires, URI uri) throws IOException, InterruptedException {
-    Duration life = Duration.between(Instant.now(), Instant.parse(expires));
+  private void expiry(Instant expires, URI uri) throws IOException, InterruptedException {
+    Duration life = Duration.between(Instant.now(), expires);
     report.accept(
         Finding.of(
             life.compareTo(LONGEST_LIFE) <= 0 && !life.isNegative(),

@@ -14,7 +14,7 @@ import java.time.Duration;
 /** HTTP as a page of an origin speaks it, with a bound on what is read. */
 final class Web {
 
-  private static final int MOST_BYTES = 512 << 20;
+  private static final int MOST_BYTES = 1 << 30;
   private static final JsonMapper JSON = new JsonMapper();
 
   private final HttpClient http =

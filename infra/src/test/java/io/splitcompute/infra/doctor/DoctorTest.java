@@ -49,10 +49,13 @@ final class DoctorTest {
             "store's preflight",
             "range",
             "shard",
+            "revision",
             "cut 0",
             "cut 4",
             "cut 8",
-            "agreement",
+            "agreement of cut 0",
+            "agreement of cut 4",
+            "agreement of cut 8",
             "WebGPU's context",
             "SDK's module")) {
       assertTrue(visit.out().contains("ok    " + check + ":"), () -> check + "\n" + visit.out());
@@ -60,6 +63,50 @@ final class DoctorTest {
     // A laptop's page sends none of a site's headers.
     assertTrue(visit.out().contains("hint  Content-Security-Policy"), visit.out());
     assertFalse(visit.out().contains("WRONG"), visit.out());
+  }
+
+  /** A head that runs one layer less than was asked for, behind messages that look right. */
+  @Test
+  void shouldSayThatHalfTheLayersDoNotFitTheTail() throws Exception {
+    try (TamperingProxy proxy =
+        TamperingProxy.before(
+            cloud.address(),
+            request -> request.replace("\"cut\":4", "\"cut\":3"),
+            answer -> answer.replace("\"cut\":\"3\"", "\"cut\":\"4\""))) {
+      Visit visit = visit(proxy.address());
+
+      assertEquals(1, visit.exitCode());
+      assertTrue(visit.out().contains("ok    cut 4:"), visit.out());
+      assertTrue(visit.out().contains("ok    agreement of cut 0:"), visit.out());
+      assertTrue(visit.out().contains("WRONG agreement of cut 4:"), visit.out());
+      assertTrue(visit.out().contains(", 1 wrong"), visit.out());
+    }
+  }
+
+  /** A head that went on when its model was published anew. */
+  @Test
+  void shouldSayThatTheHeadRunsAnotherRevisionThanIsPublished() throws Exception {
+    try (TamperingProxy proxy =
+        TamperingProxy.before(
+            cloud.address(),
+            request -> request,
+            answer -> answer.replaceFirst("\"revision\":\"....", "\"revision\":\"0000"))) {
+      Visit visit = visit(proxy.address());
+
+      assertEquals(1, visit.exitCode());
+      assertTrue(visit.out().contains("WRONG revision: the head runs 0000"), visit.out());
+      assertTrue(visit.out().contains(", 1 wrong"), visit.out());
+    }
+  }
+
+  @Test
+  void shouldSayThatTailsWereNotRun() {
+    Visit visit = visit(address(), "--tail-megabytes", "1");
+
+    assertEquals(0, visit.exitCode(), visit.out());
+    assertTrue(visit.out().contains("hint  tails: not run"), visit.out());
+    assertTrue(visit.out().contains("ok    agreement of cut 8:"), visit.out());
+    assertFalse(visit.out().contains("agreement of cut 4:"), visit.out());
   }
 
   @Test

@@ -11,10 +11,11 @@ import java.util.Set;
 final class StorageTemplate {
 
   /**
-   * CDK's function that empties buckets: its code is uploaded by CDK, and its runtime is Docker.
+   * CDK's function that empties buckets: its code is uploaded by CDK, its runtime is Docker, and
+   * the log group is nobody else's.
    */
   private static final Set<String> OF_CDK_ALONE =
-      Set.of("AWS::Lambda::Function", "Custom::S3AutoDeleteObjects");
+      Set.of("AWS::Lambda::Function", "AWS::Logs::LogGroup", "Custom::S3AutoDeleteObjects");
 
   private StorageTemplate() {}
 

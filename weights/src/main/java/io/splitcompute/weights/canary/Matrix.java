@@ -3,7 +3,7 @@ package io.splitcompute.weights.canary;
 import java.io.IOException;
 
 /** A matrix whose rows are read as they are needed, by several threads at once. */
-interface Matrix {
+public interface Matrix {
 
   int rows();
 

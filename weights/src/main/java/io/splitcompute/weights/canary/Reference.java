@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * function is {@link StrictMath}'s, so the results are the same bits on every machine, with any
  * number of threads. One sequence at a time; {@code [tokens][hiddenSize]} in and out.
  */
-final class Reference {
+public final class Reference {
 
   /** Rows of activations that are multiplied at once. */
   private static final int LANES = 8;
@@ -25,6 +25,11 @@ final class Reference {
   private final Manifest.Layer layer;
   private final Manifest.@Nullable LayerNorm finalNorm;
 
+  /** A model as its manifest describes it. */
+  public Reference(Manifest manifest) {
+    this(manifest.embeddings(), manifest.layer(), manifest.finalNorm());
+  }
+
   Reference(
       Manifest.Embeddings embeddings,
       Manifest.Layer layer,
@@ -34,7 +39,8 @@ final class Reference {
     this.finalNorm = finalNorm;
   }
 
-  double[][] embed(UnitWeights unit, int[] tokens) throws IOException {
+  /** The input of layer 0. */
+  public double[][] embed(UnitWeights unit, int[] tokens) throws IOException {
     Matrix tokenTable = unit.matrix("tokens");
     Matrix positionTable = unit.matrix("positions");
     int size = tokenTable.columns();
@@ -60,9 +66,11 @@ final class Reference {
   }
 
   /**
+   * What a layer makes of its input.
+   *
    * @param index of the layer, which has a scale of its own
    */
-  double[][] layer(UnitWeights unit, int index, double[][] x) throws IOException {
+  public double[][] layer(UnitWeights unit, int index, double[][] x) throws IOException {
     double epsilon = layer.norm().epsilon();
     return switch (layer.norm().order()) {
       case PRE -> {
@@ -78,7 +86,12 @@ final class Reference {
     };
   }
 
-  double[][] finalNorm(UnitWeights unit, double[][] x) throws IOException {
+  /**
+   * The output of the last layer behind the final LayerNorm.
+   *
+   * @throws IllegalStateException if the model has none
+   */
+  public double[][] finalNorm(UnitWeights unit, double[][] x) throws IOException {
     if (finalNorm == null) {
       throw new IllegalStateException("there is no final LayerNorm");
     }

@@ -7,8 +7,12 @@ import io.splitcompute.weights.safetensors.Tensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 
-/** A unit's weights decoded from its shard, as a device decodes them. */
-record ShardWeights(SafetensorsFile shard) implements UnitWeights {
+/**
+ * A unit's weights decoded from its shard, as a device decodes them.
+ *
+ * @param shard of one unit in one dtype
+ */
+public record ShardWeights(SafetensorsFile shard) implements UnitWeights {
 
   private static final int BLOCK = 32;
 

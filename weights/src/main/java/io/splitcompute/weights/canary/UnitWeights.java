@@ -3,7 +3,7 @@ package io.splitcompute.weights.canary;
 import java.io.IOException;
 
 /** The weights of one unit by the names that {@code FORMAT.md} gives them. */
-interface UnitWeights {
+public interface UnitWeights {
 
   /** A linear weight or a table; a vector is a matrix of one row. */
   Matrix matrix(String name) throws IOException;

@@ -83,6 +83,21 @@ final class QueuedRun {
     return waitingTokens * cut;
   }
 
+  int waitingSequences() {
+    return waiting.size();
+  }
+
+  /**
+   * What so many of the sequences that wait are, in token-layers: by their mean length, and never
+   * less than the next one.
+   */
+  long workOf(int sequences) {
+    if (waiting.size() <= sequences) {
+      return waitingWork();
+    }
+    return Math.max(nextLength(), waitingTokens * sequences / waiting.size()) * cut;
+  }
+
   int[] sequence(int index) {
     return Arrays.copyOfRange(tokens.tokens(), starts[index], starts[index + 1]);
   }

@@ -3,7 +3,8 @@ package io.splitcompute.head.schedule;
 /**
  * How fast a model runs, measured: what a layer costs however few tokens it runs (its weights are
  * read all the same), and what each token adds. Both are fitted to the batches of the recent past
- * by least squares of the relative error.
+ * by least squares of the relative error, which hardly sees a batch that took long by accident; so
+ * all is then scaled until the fit gives those batches the time that they took together.
  */
 public final class Rate {
 
@@ -20,6 +21,11 @@ public final class Rate {
   private double layersSum;
   private double workSum;
 
+  // All layers, token-layers and seconds of those batches.
+  private double layersRun;
+  private double workRun;
+  private double secondsRun;
+
   /**
    * Adds a measurement.
    *
@@ -34,6 +40,9 @@ public final class Rate {
     workSquared = workSquared * KEPT + w * w;
     layersSum = layersSum * KEPT + l;
     workSum = workSum * KEPT + w;
+    layersRun = layersRun * KEPT + layers;
+    workRun = workRun * KEPT + (double) tokenLayers;
+    secondsRun = secondsRun * KEPT + seconds;
   }
 
   /** The time that so much will take; zero while nothing is measured. */
@@ -41,6 +50,10 @@ public final class Rate {
     if (workSquared == 0) {
       return 0;
     }
+    return fitted((double) layers, (double) tokenLayers) * secondsRun / fitted(layersRun, workRun);
+  }
+
+  private double fitted(double layers, double tokenLayers) {
     double determinant = layersSquared * workSquared - mixed * mixed;
     double aLayer = (layersSum * workSquared - workSum * mixed) / determinant;
     double aToken = (layersSquared * workSum - mixed * layersSum) / determinant;

@@ -44,7 +44,7 @@ final class RunQueue {
    * @throws ProblemException overloaded if it would wait too long, not-ready if the queue is closed
    */
   synchronized void add(QueuedRun run) {
-    requireRoom(run.waitingWork());
+    requireRoom(run.waitingSequences());
     rings.computeIfAbsent(run.model, model -> new ArrayDeque<>()).add(run);
     requests++;
     notifyAll();
@@ -57,7 +57,7 @@ final class RunQueue {
   /** Whether a request would not be refused if it were small. */
   synchronized boolean hasRoom() {
     dropUnwanted();
-    return !closed && lateSeconds(0) <= 0 && requests + arriving < limits.maxRequests();
+    return !closed && lateSeconds(1) <= 0 && requests + arriving < limits.maxRequests();
   }
 
   /**
@@ -66,7 +66,7 @@ final class RunQueue {
    * @throws ProblemException overloaded if it would be refused however small it is
    */
   synchronized void arrive() {
-    requireRoom(0);
+    requireRoom(1);
     if (requests + arriving >= limits.maxRequests()) {
       throw overloaded(0);
     }
@@ -78,20 +78,20 @@ final class RunQueue {
     arriving--;
   }
 
-  private void requireRoom(long work) {
+  private void requireRoom(int sequences) {
     if (closed) {
       throw stopping();
     }
     dropUnwanted();
-    double late = lateSeconds(work);
+    double late = lateSeconds(sequences);
     if (requests >= limits.maxRequests() || late > 0) {
       throw overloaded(late);
     }
   }
 
-  /** How much longer than it may a request of so much work would wait. */
-  private double lateSeconds(long work) {
-    double wait = requests == 0 ? 0 : expectedWaitSeconds(work);
+  /** How much longer than it may a request of so many sequences would wait. */
+  private double lateSeconds(int sequences) {
+    double wait = requests == 0 ? 0 : expectedWaitSeconds(sequences);
     return wait - limits.maxWait().toNanos() / 1e9;
   }
 
@@ -108,17 +108,17 @@ final class RunQueue {
   }
 
   /**
-   * How long a request of so much work would wait for the others. They go in turns, so each of them
-   * delays it by no more than its own size.
+   * How long a request of so many sequences would wait for the others. They go in turns, a sequence
+   * each, so each of them delays it by so many of its own, however long those are.
    */
-  private double expectedWaitSeconds(long work) {
+  private double expectedWaitSeconds(int sequences) {
     double seconds = runningSeconds;
     for (Map.Entry<ScheduledModel, Deque<QueuedRun>> ring : rings.entrySet()) {
       long ahead = 0;
       long tokens = 0;
       int deepest = 0;
       for (QueuedRun run : ring.getValue()) {
-        long one = work == 0 ? smallest(run) : Math.min(run.waitingWork(), work);
+        long one = run.workOf(sequences);
         ahead += one;
         tokens += one / run.cut;
         deepest = Math.max(deepest, run.cut);
@@ -134,10 +134,6 @@ final class RunQueue {
   private int mostTokens(ScheduledModel model) {
     int fit = model.replicas().stream().mapToInt(LayerStack::mostTokens).min().orElse(0);
     return Math.max(1, Math.min(limits.maxTokens(), fit));
-  }
-
-  private static long smallest(QueuedRun run) {
-    return run.hasWaiting() ? (long) run.nextLength() * run.cut : 0;
   }
 
   /**

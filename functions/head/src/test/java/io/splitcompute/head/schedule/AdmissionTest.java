@@ -9,6 +9,7 @@ import io.splitcompute.api.ProblemException;
 import io.splitcompute.api.ProblemType;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -29,16 +30,18 @@ final class AdmissionTest {
         Schedulers.of(Schedulers.limits(16, Duration.ofSeconds(10), 1024), 1)) {
       scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.awaitRunning();
-      scheduler.submit(model, FakeLayers.tokens(1, 16), 12, null);
+      int[] sixteen = new int[16];
+      Arrays.fill(sixteen, 1);
+      scheduler.submit(model, FakeLayers.tokens(1, sixteen), 12, null);
 
       ProblemException refused =
           assertThrows(
               ProblemException.class,
-              () -> scheduler.submit(model, FakeLayers.tokens(1, 16), 12, null));
+              () -> scheduler.submit(model, FakeLayers.tokens(1, sixteen), 12, null));
       assertEquals(ProblemType.OVERLOADED, refused.type());
       Duration retryAfter = refused.retryAfter();
       assertTrue(retryAfter != null && retryAfter.toSeconds() >= 9, "" + retryAfter);
-      // A small one waits for no more than its own size of the large one.
+      // A small one waits for no more than a turn of the large one.
       scheduler.submit(model, FakeLayers.tokens(1, 1), 1, null);
       gate.open();
     }

@@ -38,4 +38,15 @@ final class RateTest {
     rate.add(12, 120, 0.5);
     assertEquals(1, rate.secondsFor(24, 240), 1e-9);
   }
+
+  /** Where others have the cores now and then, a queue takes what its batches take together. */
+  @Test
+  void shouldCountBatchesThatTookLongByAccident() {
+    Rate rate = new Rate();
+    for (int i = 0; i < 200; i++) {
+      rate.add(10, 1000, i % 2 == 0 ? 0.1 : 0.9);
+    }
+
+    assertEquals(50, rate.secondsFor(1000, 100_000), 1);
+  }
 }

@@ -1,0 +1,114 @@
+package io.splitcompute.catalog;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A manifest that is none is its publisher's fault: who asks for the model is told so in a stable
+ * type and nothing of what lies in the bucket, and who runs the service reads one line of why.
+ */
+final class DamagedManifestTest {
+
+  private static final Logger ROOT =
+      (Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
+  private static final String SHARDS = "{\"shards\":[\"" + "0".repeat(64) + "\"]}";
+
+  @TempDir static Path folder;
+
+  private static RunningCatalog catalog;
+
+  private final ListAppender<ILoggingEvent> log = new ListAppender<>();
+
+  @BeforeAll
+  static void start() throws Exception {
+    catalog = RunningCatalog.start(folder, Map.of());
+  }
+
+  @AfterAll
+  static void stop() {
+    catalog.close();
+  }
+
+  @BeforeEach
+  void listen() {
+    log.start();
+    ROOT.addAppender(log);
+  }
+
+  @AfterEach
+  void listenNoMore() {
+    ROOT.detachAppender(log);
+  }
+
+  @Test
+  void shouldAnswerThatAModelIsDamagedAndLogOneLineOfWhy() throws Exception {
+    catalog.put("models/damaged/manifest.json", "<html>a-secret-page</html>");
+
+    for (HttpResponse<byte[]> response : everyCall("damaged")) {
+      assertDamaged(response);
+    }
+    assertEquals(1, log.list.size(), log.list::toString);
+    ILoggingEvent line = log.list.get(0);
+    assertTrue(line.getFormattedMessage().contains("damaged"), line::toString);
+    assertTrue(line.getFormattedMessage().contains("not JSON"), line::toString);
+    assertFalse(line.getFormattedMessage().contains("a-secret-page"), line::toString);
+    assertEquals(null, line.getThrowableProxy());
+  }
+
+  @Test
+  void shouldAnswerThatAnotherModelsManifestIsDamaged() throws Exception {
+    catalog.put(
+        "models/another/manifest.json",
+        new String(catalog.manifest.bytes(), StandardCharsets.UTF_8));
+
+    for (HttpResponse<byte[]> response : everyCall("another")) {
+      assertDamaged(response);
+    }
+  }
+
+  @Test
+  void shouldServeAModelThatWasPublishedAgain() throws Exception {
+    catalog.put("models/mended/manifest.json", "{}");
+    assertDamaged(catalog.get("/v1/models/mended"));
+
+    catalog.put(
+        "models/mended/manifest.json",
+        new String(catalog.manifest.bytes(), StandardCharsets.UTF_8)
+            .replace('"' + RunningCatalog.MODEL + '"', "\"mended\""));
+
+    assertEquals(200, catalog.get("/v1/models/mended").statusCode());
+  }
+
+  private static List<HttpResponse<byte[]>> everyCall(String model) throws Exception {
+    return List.of(
+        catalog.get("/v1/models/" + model),
+        catalog.get("/v1/models/" + model + "/manifest"),
+        catalog.post("/v1/models/" + model + "/shards", SHARDS));
+  }
+
+  private static void assertDamaged(HttpResponse<byte[]> response) throws Exception {
+    String body = new String(response.body(), StandardCharsets.UTF_8);
+    assertEquals(500, response.statusCode(), body);
+    assertEquals("application/problem+json", RunningCatalog.type(response));
+    assertTrue(
+        RunningCatalog.json(response).path("type").asText().endsWith("/model-damaged"), body);
+    assertFalse(body.contains("a-secret-page") || body.contains("JSON"), body);
+  }
+}
