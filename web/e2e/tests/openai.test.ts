@@ -1,10 +1,34 @@
+import { readFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import OpenAI, { BadRequestError, NotFoundError } from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launchBrowser } from './browser.ts'
 import { cosine } from './harness.ts'
 import { LocalCloud } from './local-cloud.ts'
 
 const TEXTS = ['It was a dark night.', 'Rain fell.']
 const HIDDEN_SIZE = 256
+const CLIENT = join(createRequire(import.meta.url).resolve('openai'), '..')
+
+/** An origin of its own, whose page has the client as a global. */
+async function serveClient(): Promise<Server> {
+  const site = createServer(async ({ url }, response) => {
+    if (url?.endsWith('.mjs')) {
+      response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(await readFile(join(CLIENT, url)))
+      return
+    }
+    response.writeHead(200, { 'Content-Type': 'text/html' })
+    response.end(
+      '<!doctype html><title>Another origin</title><script type="module">' +
+        "import OpenAI from '/index.mjs'; window.OpenAI = OpenAI</script>",
+    )
+  })
+  await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve))
+  return site
+}
 
 describe('the official OpenAI client', () => {
   let cloud: LocalCloud
@@ -121,5 +145,37 @@ describe('the official OpenAI client', () => {
       param: 'dimensions',
       message: expect.stringContaining('from 1 to 256'),
     })
+  })
+  it('shouldBeAnsweredOnAPageOfAnotherOrigin', async () => {
+    const site = await serveClient()
+    const browser = await launchBrowser({ webgpu: false })
+    try {
+      const page = await browser.newPage()
+      await page.goto(`http://127.0.0.1:${(site.address() as AddressInfo).port}/`)
+      await page.waitForFunction(() => 'OpenAI' in globalThis)
+      const { data, models } = await page.evaluate(
+        async ([baseURL, input]) => {
+          const { OpenAI: Client } = globalThis as unknown as { OpenAI: typeof OpenAI }
+          const client = new Client({
+            baseURL,
+            apiKey: 'none',
+            organization: 'none',
+            project: 'none',
+            timeout: 60_000,
+            maxRetries: 0,
+            dangerouslyAllowBrowser: true,
+          })
+          const { data } = await client.embeddings.create({ model: 'bookworm', input }, { timeout: 30_000 })
+          const models = (await client.models.list()).data.map(({ id }) => id)
+          return { data: data.map((one) => ({ ...one, embedding: Array.from(one.embedding) })), models }
+        },
+        [`${cloud.url}/v1`, TEXTS] as const,
+      )
+      expectSame(data, expected)
+      expect(models).toEqual(['bookworm'])
+    } finally {
+      await browser.close()
+      site.close()
+    }
   })
 })

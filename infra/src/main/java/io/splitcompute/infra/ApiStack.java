@@ -74,6 +74,27 @@ public final class ApiStack extends Stack {
               "integrationErrorMessage")
           .map(field -> "\"%s\":\"$context.%s\"".formatted(field, field))
           .collect(Collectors.joining(",", "{", "}"));
+
+  /** What a page's requests may carry: the SDK's headers, and those that OpenAI's client adds. */
+  private static final List<String> ALLOWED_HEADERS =
+      List.of(
+          "Content-Type",
+          "Accept",
+          "Authorization",
+          "Range",
+          "User-Agent",
+          "OpenAI-Organization",
+          "OpenAI-Project",
+          "X-Stainless-Arch",
+          "X-Stainless-Helper-Method",
+          "X-Stainless-Lang",
+          "X-Stainless-OS",
+          "X-Stainless-Package-Version",
+          "X-Stainless-Retry-Count",
+          "X-Stainless-Runtime",
+          "X-Stainless-Runtime-Version",
+          "X-Stainless-Timeout");
+
   private static final List<String> EXPOSED_HEADERS =
       List.of("Retry-After", "X-Request-Id", "ETag", "Content-Range", "Location");
 
@@ -180,7 +201,7 @@ public final class ApiStack extends Stack {
                         .allowOrigins(List.of(origin))
                         .allowMethods(
                             List.of(CorsHttpMethod.GET, CorsHttpMethod.POST, CorsHttpMethod.DELETE))
-                        .allowHeaders(List.of("Content-Type", "Accept", "Authorization", "Range"))
+                        .allowHeaders(ALLOWED_HEADERS)
                         .exposeHeaders(EXPOSED_HEADERS)
                         .maxAge(Duration.hours(1))
                         .build()));

@@ -1,16 +1,20 @@
 package io.splitcompute.infra;
 
+import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import software.amazon.awscdk.App;
 import software.amazon.awscdk.Stack;
@@ -76,6 +80,27 @@ final class ApiStackTest {
                             "AllowOrigins", List.of(Synthesised.ORIGIN),
                             "AllowCredentials", Match.absent(),
                             "ExposeHeaders", Match.arrayWith(List.of("Retry-After")))))));
+  }
+
+  /** Else a page that works with the local cloud does not work with the deployed one. */
+  @ParameterizedTest
+  @CsvSource({
+    "AllowHeaders, micronaut.server.cors.configurations.all.allowed-headers",
+    "ExposeHeaders, micronaut.server.cors.configurations.all.exposed-headers"
+  })
+  void shouldLetPagesSendAndReadTheHeadersThatTheFunctionsLet(String gateway, String functions)
+      throws Exception {
+    Properties properties = new Properties();
+    try (InputStream stream =
+        requireNonNull(ApiStackTest.class.getResourceAsStream("/application.properties"))) {
+      properties.load(stream);
+    }
+    TreeSet<String> names = new TreeSet<>();
+    Synthesised.resources(api(HeadHost.LAMBDA), "AWS::ApiGatewayV2::Api").values().stream()
+        .map(api -> api.path("Properties").path("CorsConfiguration").path(gateway))
+        .forEach(list -> list.forEach(name -> names.add(name.asText())));
+
+    assertEquals(new TreeSet<>(List.of(properties.getProperty(functions).split(","))), names);
   }
 
   @Test
