@@ -24,7 +24,7 @@ final class TextEncoding {
   /** How many times as many are then encoded, where they were not enough. */
   private static final int GROWTH = 4;
 
-  /** White space for tokenizers, and none for Java. */
+  /** White space for some tokenizers, and none for Java. */
   private static final char NEXT_LINE = 0x85;
 
   private final Tokenizer tokenizer;
@@ -78,7 +78,7 @@ final class TextEncoding {
   private static int endOfWord(String text, long about) {
     for (long longest = about; longest < text.length(); longest *= GROWTH) {
       for (int end = (int) longest; end > longest / 2; end--) {
-        if (isSpace(text.charAt(end)) && !isSpace(text.charAt(end - 1))) {
+        if (endsWord(text.charAt(end)) && !mayBeSpace(text.charAt(end - 1))) {
           return end;
         }
       }
@@ -86,7 +86,16 @@ final class TextEncoding {
     return text.length();
   }
 
-  private static boolean isSpace(char character) {
+  /** Whether it is white space for every tokenizer: BERT's deletes other control characters. */
+  private static boolean endsWord(char character) {
+    return character == '\t'
+        || character == '\n'
+        || character == '\r'
+        || Character.getType(character) == Character.SPACE_SEPARATOR;
+  }
+
+  /** Whether it is white space for any tokenizer, and so perhaps one token with what follows. */
+  private static boolean mayBeSpace(char character) {
     return Character.isWhitespace(character)
         || Character.isSpaceChar(character)
         || character == NEXT_LINE;

@@ -98,6 +98,8 @@ final class LongTextTest {
             "\n",
             "\t ",
             "\u0085",
+            "\u001c",
+            "\u000b",
             "\u00a0",
             "e\u0301",
             "\u200b",
@@ -122,6 +124,27 @@ final class LongTextTest {
 
       assertArrayEquals(tokenizer.encode(text.toString()), message.tokens(), text.toString());
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0x0b, 0x0c, 0x1c, 0x1d, 0x1e, 0x1f, 0x85})
+  void shouldNotCutAWordAtACharacterThatTheTokenizerDeletes(int deleted) throws Exception {
+    Tokenizer tokenizer =
+        head.context().getBean(Heads.class).get(CUTTING).tokenizer().orElseThrow();
+    String words = "the ".repeat(61) + "ano";
+    // The first beginning would end inside of the last word that the model uses.
+    String text =
+        " ".repeat(16 * 64 - words.length()) + words + Character.toString(deleted) + "ther fox.";
+
+    ReadMessage message =
+        ReadMessage.of(
+            head.embed(
+                    Map.of("model", CUTTING, "input", text, "cut", 0),
+                    "Accept",
+                    ActivationsMessage.MEDIA_TYPE)
+                .body());
+
+    assertArrayEquals(tokenizer.encode(text), message.tokens());
   }
 
   @Test
