@@ -33,9 +33,22 @@ public record Limits(
    * @throws ProblemException invalid-request if they are too many
    */
   public void requireResponse(long bytes) {
+    requireResponse(bytes, "");
+  }
+
+  /**
+   * Like {@link #requireResponse(long)}, where fewer inputs are not the only way out.
+   *
+   * @param alternative what else the caller can do: {@code or} and an imperative
+   * @throws ProblemException invalid-request if they are too many
+   */
+  public void requireResponse(long bytes, String alternative) {
     if (bytes > maxResponseBytes) {
       throw ProblemException.invalid(
-          "input", "The answer would be larger than a response may be; send fewer inputs at once");
+          "input",
+          "The answer would be larger than the %d bytes of a response; send fewer inputs at once %s"
+              .formatted(maxResponseBytes, alternative)
+              .strip());
     }
   }
 }

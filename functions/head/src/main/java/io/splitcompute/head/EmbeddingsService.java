@@ -24,6 +24,9 @@ final class EmbeddingsService {
   /** Bytes of JSON round one vector, at most. */
   private static final int JSON_BYTES_A_VECTOR = 64;
 
+  private static final String ASK_FOR_BASE64 =
+      "or ask for encoding_format: base64, which takes a third";
+
   private final HeadRuns runs;
   private final Limits limits;
   private final AnswerBytes bytes;
@@ -51,7 +54,8 @@ final class EmbeddingsService {
     TokenBatch batch = InputTokens.of(request.input(), head, limits);
     limits.requireResponse(
         (long) batch.lengths().length
-            * (JSON_BYTES_A_VECTOR + request.encoding().mostBytes(dimensions)));
+            * (JSON_BYTES_A_VECTOR + request.encoding().mostBytes(dimensions)),
+        request.encoding() == Encoding.FLOAT ? ASK_FOR_BASE64 : "");
     return runs.answer(
         head,
         batch,

@@ -115,7 +115,10 @@ final class EmbeddingsTest {
     assertEquals(most, RunningHead.json(whole).path("data").size());
     assertTrue(whole.body().length <= MOST_BYTES, whole.body().length + " bytes");
     assertEquals(400, refused.statusCode());
-    assertTrue(RunningHead.json(refused).path("detail").asText().contains("larger"));
+    String detail = RunningHead.json(refused).path("detail").asText();
+    assertTrue(detail.contains("larger than the " + MOST_BYTES + " bytes"), detail);
+    assertTrue(detail.contains("send fewer inputs at once"), detail);
+    assertEquals(encoding.equals("float"), detail.contains("encoding_format: base64"), detail);
   }
 
   @Test
