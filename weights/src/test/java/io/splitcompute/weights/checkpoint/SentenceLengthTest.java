@@ -15,6 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SentenceLengthTest {
 
@@ -40,18 +41,84 @@ class SentenceLengthTest {
     assertEquals(5, length());
   }
 
+  /** As sentence-transformers has come to write it, without a length of its own. */
+  @Test
+  void shouldBeTheTokenizersWhereTheStepsGiveNone() throws Exception {
+    file(
+        """
+        {
+          "transformer_task": "feature-extraction",
+          "modality_config": {
+            "text": {"method": "forward", "method_output_name": "last_hidden_state"}
+          },
+          "module_output_name": "token_embeddings"
+        }
+        """);
+    Files.writeString(folder.resolve("tokenizer_config.json"), "{\"model_max_length\": 4}");
+    assertNull(length());
+
+    Files.writeString(folder.resolve("modules.json"), "[]");
+    assertEquals(4, length());
+    Files.writeString(folder.resolve("tokenizer_config.json"), "{\"model_max_length\": 512}");
+    assertEquals(5, length());
+    Files.delete(folder.resolve("sentence_bert_config.json"));
+    assertEquals(5, length());
+    file("{\"max_seq_length\": 3}");
+    assertEquals(3, length());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{}",
+        "{\"model_max_length\": null}",
+        "{\"model_max_length\": 1e30}",
+        "{\"model_max_length\": 1000000000000000019884624838656}"
+      })
+  void shouldBeNoneWhereTheTokenizerHasNoLimit(String tokenizer) throws Exception {
+    Files.writeString(folder.resolve("modules.json"), "[]");
+    Files.writeString(folder.resolve("tokenizer_config.json"), tokenizer);
+
+    assertNull(length());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "-1e30", "2.5", "\"128\""})
+  void shouldRefuseWhatIsNoLimit(String value) throws Exception {
+    Files.writeString(folder.resolve("modules.json"), "[]");
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"), "{\"model_max_length\": " + value + "}");
+
+    assertRefused("model_max_length is not a positive integer");
+  }
+
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       quoteCharacter = '`',
-      value = {"0", "-1", "2.5", "\"128\"", "99999999999"})
+      value = {
+        "{\"transformer_task\": \"fill-mask\"} | transformer_task \"fill-mask\"; feature-extraction is",
+        "{\"module_output_name\": \"scores\"} | module_output_name",
+        "{\"modality_config\": {\"text\": {\"method_output_name\": [\"a\", \"b\"]}}} |"
+            + " modality_config/text/method_output_name",
+      })
+  void shouldRefuseAnotherOutputThanTheLastHiddenStates(String json, String why) throws Exception {
+    file(json);
+
+    assertRefused(why);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "2.5", "\"128\"", "99999999999"})
   void shouldRefuseWhatIsNoLength(String value) throws Exception {
     file("{\"max_seq_length\": " + value + "}");
 
-    assertTrue(
-        assertThrows(InvalidCheckpointException.class, this::length)
-            .toString()
-            .contains("max_seq_length is not a positive integer"));
+    assertRefused("max_seq_length is not a positive integer");
+  }
+
+  private void assertRefused(String why) {
+    String refusal = assertThrows(InvalidCheckpointException.class, this::length).toString();
+    assertTrue(refusal.contains(why), refusal);
   }
 
   @Test

@@ -52,9 +52,12 @@ class HubTest extends PullTestBase {
 
   @Test
   void shouldFetchWhatACheckpointNeedsAndNothingElse() throws Exception {
+    hub.with("tokenizer_config.json", new byte[] {'{', '}'});
+
     assertEquals(MisbehavingHub.COMMIT, pull());
 
     assertWhole();
+    assertTrue(Files.exists(out.resolve("tokenizer_config.json")));
     assertFalse(Files.exists(out.resolve("README.md")));
     assertFalse(Files.exists(out.resolve("pytorch_model.bin")));
   }
