@@ -35,7 +35,8 @@ public final class SentenceLength {
    * @param maxTokens most tokens that the model takes
    * @return what texts are cut to, special tokens included; null where the checkpoint does not say
    * @throws InvalidCheckpointException if a file is not right, asks for another output of the model
-   *     than its last hidden states, or for lower case where the tokenizer keeps upper case
+   *     than its last hidden states, or for lower case where the tokenizer keeps upper case, or if
+   *     nothing would be left of a text behind the special tokens and the default prompt
    */
   public static @Nullable Integer of(Checkpoint checkpoint, int maxTokens) throws IOException {
     Optional<JsonNode> file = checkpoint.object(FILE);
@@ -65,12 +66,22 @@ public final class SentenceLength {
 
   private static int within(
       Checkpoint checkpoint, String file, String member, JsonNode length, int maxTokens)
-      throws InvalidCheckpointException {
+      throws IOException {
     if (!length.isIntegralNumber() || !length.canConvertToInt() || length.intValue() < 1) {
       throw new InvalidCheckpointException(
           "%s: %s: %s is not a positive integer".formatted(checkpoint.folder(), file, member));
     }
-    return Math.min(length.intValue(), maxTokens);
+    int tokens = Math.min(length.intValue(), maxTokens);
+    Optional<JsonNode> tokenizer = checkpoint.object("tokenizer.json");
+    if (tokenizer.isPresent()) {
+      int around = TokensAround.least(tokenizer.get(), SentencePrompts.of(checkpoint).before());
+      if (tokens <= around) {
+        throw new InvalidCheckpointException(
+            "%s: %s: %s leaves no token of a text: it is cut to %d, and the special tokens and the default prompt are %d or more"
+                .formatted(checkpoint.folder(), file, member, tokens, around));
+      }
+    }
+    return tokens;
   }
 
   private static void requireSupported(Checkpoint checkpoint, JsonNode file) throws IOException {

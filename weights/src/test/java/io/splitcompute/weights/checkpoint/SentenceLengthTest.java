@@ -19,6 +19,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class SentenceLengthTest {
 
+  private static final String TEMPLATE =
+      "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\":"
+          + " {\"id\": \"[CLS]\"}}, {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"[SEP]\"}}],"
+          + " \"special_tokens\": {\"[CLS]\": {\"ids\": [2]}, \"[SEP]\": {\"ids\": [3]}}}";
+
   @TempDir Path folder;
 
   @BeforeEach
@@ -106,6 +111,39 @@ class SentenceLengthTest {
     file(json);
 
     assertRefused(why);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        // As BERT's tokenizers name them, old and new.
+        "\"post_processor\": {\"type\": \"BertProcessing\", \"sep\": [\"b\", 1], \"cls\": [\"a\", 0]} |"
+            + " `` | 2",
+        TEMPLATE + " | `` | 2",
+        "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"},"
+            + " {\"type\": \"RobertaProcessing\", \"sep\": [\"b\", 1], \"cls\": [\"a\", 0]}]} | `` | 2",
+        TEMPLATE + ", \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"} | `to find: ` | 4",
+        "\"pre_tokenizer\": {\"type\": \"ByteLevel\"} | `a b c` | 3",
+        "\"pre_tokenizer\": {\"pretokenizers\": [{\"type\": \"Whitespace\"}]} | `a b c` | 3",
+        // Its tokens may reach across the spaces.
+        "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"use_regex\": false} | `a b c` | 1",
+        "\"pre_tokenizer\": null | `a b c` | 1",
+        "\"post_processor\": null | `` | 0",
+      })
+  void shouldLeaveATokenOfTheText(String tokenizer, String prompt, int around) throws Exception {
+    Files.writeString(folder.resolve("tokenizer.json"), "{" + tokenizer + "}");
+    Files.writeString(
+        folder.resolve("config_sentence_transformers.json"),
+        "{\"prompts\": {\"p\": \"%s\"}, \"default_prompt_name\": \"p\"}".formatted(prompt));
+    file("{\"max_seq_length\": " + (around + 1) + "}");
+    assertEquals(around + 1, length());
+
+    if (around > 0) {
+      file("{\"max_seq_length\": " + around + "}");
+      assertRefused("max_seq_length leaves no token of a text: it is cut to " + around);
+    }
   }
 
   @ParameterizedTest
