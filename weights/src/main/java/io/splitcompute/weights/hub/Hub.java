@@ -6,8 +6,10 @@ import io.splitcompute.weights.store.ByteProgress;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
 import java.net.HttpURLConnection;
 import java.net.URI;
+import java.net.UnknownHostException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,6 +21,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The Hugging Face hub, or a mirror of it. Its API: <a
@@ -45,17 +48,27 @@ public final class Hub {
     this.timeout = timeout;
   }
 
+  /** Told when a failure is waited out. */
+  @FunctionalInterface
+  public interface Waits {
+    /**
+     * @param failed what is tried again after the wait
+     */
+    void begin(IOException failed, Duration wait);
+  }
+
   /**
    * @param endpoint where the hub is
    * @param token of a user, for gated and private models; sent to the endpoint's host alone
+   * @param waits told of each wait
    */
-  public static Hub at(URI endpoint, Optional<String> token) {
-    return new Hub(endpoint, token, Retries.patient(), Duration.ofSeconds(30));
+  public static Hub at(URI endpoint, Optional<String> token, Waits waits) {
+    return new Hub(endpoint, token, Retries.patient(waits), Duration.ofSeconds(30));
   }
 
   /** As {@link #at}, with waits that a test can afford. */
   static Hub impatient(URI endpoint, Optional<String> token, Duration timeout) {
-    return new Hub(endpoint, token, Retries.impatient(), timeout);
+    return new Hub(endpoint, token, Retries.impatient((failed, wait) -> {}), timeout);
   }
 
   /**
@@ -176,7 +189,7 @@ public final class Hub {
 
   private HubModel model(String name, String revision) throws IOException {
     String path = "/api/models/" + name + "/revision/" + revision + "?blobs=true";
-    return retries.of(
+    return retries.ofFirst(
         () -> {
           HttpURLConnection connection = open(path, 0);
           try (InputStream in = connection.getInputStream()) {
@@ -186,8 +199,7 @@ public final class Hub {
             }
             return HubModel.of(parse(json));
           }
-        },
-        () -> false);
+        });
   }
 
   private static JsonNode parse(byte[] json) throws HubException {
@@ -261,13 +273,20 @@ public final class Hub {
     }
     try {
       connection.connect();
-    } catch (IOException unreachable) {
-      throw new IOException(
-          "%s cannot be reached (%s): check the network, or copy the checkpoint's folder here and give it to 'shard'"
-              .formatted(uri.getHost(), unreachable.getMessage()),
-          unreachable);
+    } catch (UnknownHostException unknown) {
+      // Its message is the host's name and nothing else.
+      throw new Retries.Unreachable(unreachable(uri, "unknown host"), unknown);
+    } catch (ConnectException refused) {
+      throw new Retries.Unreachable(unreachable(uri, refused.getMessage()), refused);
+    } catch (IOException failed) {
+      throw new IOException(unreachable(uri, failed.getMessage()), failed);
     }
     return connection;
+  }
+
+  private static String unreachable(URI uri, @Nullable String why) {
+    return "%s cannot be reached (%s): check the network, or copy the checkpoint's folder here and give it to 'shard'"
+        .formatted(uri.getHost(), why);
   }
 
   private boolean isEndpoint(URI uri) {

@@ -375,6 +375,21 @@ class HubTest extends PullTestBase {
   }
 
   @Test
+  void shouldSayThatTheHostIsUnknown() {
+    // A name that is never given to a host (RFC 6761).
+    URI nowhere = URI.create("http://hub.invalid");
+
+    IOException offline =
+        assertThrows(
+            IOException.class,
+            () ->
+                Hub.impatient(nowhere, Optional.empty(), Duration.ofSeconds(1))
+                    .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+
+    assertSays("hub.invalid cannot be reached (unknown host)", offline);
+  }
+
+  @Test
   void shouldNotWaitForEverForAServerThatStalls() {
     for (int i = 0; i < 4; i++) {
       hub.then(
