@@ -33,6 +33,9 @@ public final class Hub {
   private static final int MOST_LISTING_BYTES = 16 << 20;
   private static final int MOST_PORT = 65_535;
 
+  /** Asks for the files' sizes and hashes. */
+  private static final String LISTING_QUERY = "blobs=true";
+
   /** In a folder whose checkpoint a pull has put there, and which that was. */
   private static final String MARK = ".splitcompute-pull";
 
@@ -188,7 +191,7 @@ public final class Hub {
   }
 
   private HubModel model(String name, String revision) throws IOException {
-    String path = "/api/models/" + name + "/revision/" + revision + "?blobs=true";
+    String path = "/api/models/" + name + "/revision/" + revision + "?" + LISTING_QUERY;
     return retries.ofFirst(
         () -> {
           HttpURLConnection connection = open(path, 0);
@@ -232,7 +235,7 @@ public final class Hub {
       if (status / 100 != 3 || location == null) {
         throw refusal(status, connection);
       }
-      URI next = next(uri, location);
+      URI next = withQuery(next(uri, location), uri);
       if (uri.getScheme().equals("https") && !"https".equals(next.getScheme())) {
         throw new HubException("the hub leads from https to " + next.getScheme());
       }
@@ -253,6 +256,18 @@ public final class Hub {
       // Said below, as of an address that is well formed and no better.
     }
     throw new HubException("the hub leads to an address that is not one of HTTP");
+  }
+
+  /**
+   * The hub leads from a model's old name to its owner's. What the listing is to tell must not get
+   * lost on the way; another host's address is its own.
+   */
+  private static URI withQuery(URI next, URI from) {
+    return LISTING_QUERY.equals(from.getRawQuery())
+            && next.getRawQuery() == null
+            && from.getHost().equalsIgnoreCase(next.getHost())
+        ? URI.create(next.toString().replaceFirst("#.*", "") + "?" + LISTING_QUERY)
+        : next;
   }
 
   private HttpURLConnection connect(URI uri, long offset) throws IOException {

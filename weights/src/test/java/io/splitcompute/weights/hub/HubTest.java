@@ -70,6 +70,13 @@ class HubTest extends PullTestBase {
   }
 
   @Test
+  void shouldPutBackWhatARedirectForgets() throws Exception {
+    client().pull("forgetful", "main", out, (done, all) -> {});
+
+    assertWhole();
+  }
+
+  @Test
   void shouldTellBytesOfTheWholeAndNeverFewer() throws Exception {
     hub.then((exchange, content) -> false).then(MisbehavingHub.breaksAfter(100));
     List<Long> told = new ArrayList<>();
