@@ -22,8 +22,10 @@ import org.jspecify.annotations.Nullable;
 final class RunQueue {
 
   private final BatchLimits limits;
-  private final int devices;
   private final LongSupplier clock;
+
+  /** That still take batches. */
+  private int devices;
 
   /** Models in turns, the next one first; each has its requests in turns. */
   private final Map<ScheduledModel, Deque<QueuedRun>> rings = new LinkedHashMap<>();
@@ -114,7 +116,7 @@ final class RunQueue {
 
   private static ProblemException stopping() {
     return ProblemException.later(
-        ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
+        ProblemType.NOT_READY, "The head takes no more requests; try again", Duration.ofSeconds(1));
   }
 
   /**
@@ -296,6 +298,14 @@ final class RunQueue {
       if (ring.isEmpty()) {
         all.remove();
       }
+    }
+  }
+
+  /** A device takes no more batches; after the last one, nothing is kept waiting for them. */
+  synchronized void deviceEnded() {
+    devices--;
+    if (devices == 0) {
+      close();
     }
   }
 

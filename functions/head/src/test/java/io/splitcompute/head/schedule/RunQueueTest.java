@@ -94,6 +94,17 @@ final class RunQueueTest {
     assertFalse(queue.hasRoom());
   }
 
+  @Test
+  void shouldNotCountOnADeviceThatEnded() {
+    ScheduledModel model = slowTokens();
+    RunQueue queue = queue(2);
+    add(queue, model, 16);
+    assertTrue(queue.hasRoom());
+
+    queue.deviceEnded();
+    assertFalse(queue.hasRoom());
+  }
+
   private RunQueue queue(int devices) {
     return new RunQueue(LIMITS, devices, now::get);
   }
