@@ -58,7 +58,11 @@ async function serveBase64(folder: string) {
   const server = spawn(join(python, 'bin/python'), [join(import.meta.dirname, 'origin_server.py'), folder], {
     stdio: ['pipe', 'pipe', 'ignore'],
   })
-  const [port] = (await once(server.stdout.setEncoding('utf8'), 'data')) as string[]
+  const ended = once(server, 'exit').then(() => {
+    throw new Error('The server of the origin did not start.')
+  })
+  const [port] = (await Promise.race([once(server.stdout.setEncoding('utf8'), 'data'), ended])) as string[]
+  ended.catch(() => undefined)
   return {
     urls: names.map((name) => `http://127.0.0.1:${port?.trim()}/tensors/${name}`),
     stop: () => server.stdin.end(),
@@ -296,9 +300,10 @@ function printBounds(bounds: readonly Bound[]): boolean {
 const commit = version()
 const folder = mkdtempSync(join(tmpdir(), 'splitcompute-bench-'))
 writeGpt2Xl(join(folder, MODEL), ONE_LAYER)
+// First: it may have to be installed, and fail.
+const origin = await serveBase64(join(folder, 'tensors'))
 const cloud = await LocalCloud.start({}, [join(folder, MODEL), 'bookworm'])
 const server = servePage(cloud.url)
-const origin = await serveBase64(join(folder, 'tensors'))
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
 const context = await launchProfile(join(folder, 'profile'))

@@ -17,6 +17,9 @@ export interface ApiRequest {
   readonly body?: unknown
 }
 
+/** The one failure of the cloud's own that asking again does not mend. */
+const MODEL_DAMAGED = 'urn:splitcompute:problem:model-damaged'
+
 /** An answer of the API. */
 export interface ApiAnswer {
   /** Media type, lower case, without parameters. */
@@ -150,7 +153,8 @@ function refusal(response: Response, type: string, bytes: Uint8Array): SplitComp
   const detail =
     [problem.detail, problem.title].find((text) => typeof text === 'string') ??
     `The API answered ${response.status}.`
-  if (response.status === 429 || response.status >= 500) {
+  const passes = response.status === 429 || response.status >= 500
+  if (passes && problem.type !== MODEL_DAMAGED) {
     return new RetryableError(String(detail), retryAfterMs(response.headers.get('Retry-After')))
   }
   return new SplitComputeError('refused', String(detail), {

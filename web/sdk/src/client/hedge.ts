@@ -10,18 +10,20 @@ const LOST_MS = 5_000
 /** As long as a head lets a request wait for its turn: from a cloud that is slow, only what is silent for longer is lost. */
 const SLOW_MS = 10_000
 
-/** Requests for one answer at once. */
-const MOST = 3
+/** Requests for one answer at once: of which one may be lost, and where that happens, two. */
+const MOST = 2
+const MOST_WHERE_LOST = 3
 
 /**
  * Sends a request again beside one of which nothing comes. The first that is answered or refused counts and ends the others; after a
  * failure the others are waited for.
  *
- * To a cloud that is slow, as when it is saturated, more requests would only be more work: as long as it is the first one that
- * is answered in the end, others are sent later.
+ * To a cloud that is slow, as when it is saturated, more requests would only be more work. It is taken for slow until a later request
+ * is answered while the first is still silent, which shows that it was lost: till then the next one goes out later, and alone.
  */
 export class Hedge {
-  #silentMs = LOST_MS
+  /** Whether the last request that was sent again had been lost; nothing is known before. */
+  #lossy: boolean | undefined
 
   async send<T>(attempt: Attempt<T>, signal: AbortSignal, onRetry: OnRetry): Promise<T> {
     const ending = new Deadline(signal)
@@ -29,12 +31,14 @@ export class Hedge {
     let sent = 0
     let running = 0
     let answering = false
+    let firstRuns = true
+    let lost = false
     try {
       return await new Promise<T>((resolve, reject) => {
         const wait = (leastMs = 0) => {
           clearTimeout(timer)
           if (!ending.signal.aborted) {
-            const silentMs = Math.max(this.#silentMs, leastMs)
+            const silentMs = Math.max(this.#lossy === false ? SLOW_MS : LOST_MS, leastMs)
             timer = setTimeout(() => silent(silentMs), silentMs)
           }
         }
@@ -48,13 +52,12 @@ export class Hedge {
           running++
           wait()
           const answered = (answer: T) => {
-            if (sent > 1) {
-              this.#silentMs = first ? SLOW_MS : LOST_MS
-            }
+            lost = !first && firstRuns
             resolve(answer)
           }
           attempt(ending.signal, heard).then(answered, (error: unknown) => {
             running--
+            firstRuns &&= !first
             if (running === 0 || !(error instanceof RetryableError)) {
               reject(error)
             } else {
@@ -63,7 +66,7 @@ export class Hedge {
           })
         }
         const silent = (silentMs: number) => {
-          if (running < MOST) {
+          if (running < (this.#lossy === true ? MOST_WHERE_LOST : MOST)) {
             start()
             const what = answering ? "The cloud's answer has not gone on" : 'The cloud has not answered'
             tell(onRetry, `${what} for ${silentMs / 1_000} s.`)
@@ -72,6 +75,9 @@ export class Hedge {
         start()
       })
     } finally {
+      if (sent > 1) {
+        this.#lossy = lost
+      }
       ending.abort(new Error('Another attempt was faster.'))
       ending.release()
       clearTimeout(timer)
