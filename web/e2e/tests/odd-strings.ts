@@ -209,6 +209,9 @@ const CONTRACTIONS = [
 const SPECIAL = [
   '[CLS]',
   '[SEP]',
+  '[SE\u{200b}P]',
+  '[MA\u{ad}SK]',
+  '[mask]',
   '[MASK]',
   '[PAD]',
   '[UNK]',

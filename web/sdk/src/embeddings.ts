@@ -2,7 +2,7 @@ import type { Input } from './client/inputs'
 import { isList } from './client/inputs'
 import type { Manifest } from './client/manifest'
 import { modelName } from './client/models'
-import { SplitComputeError } from './errors'
+import { PartialFailure, SplitComputeError } from './errors'
 import type { Answer, EmbedOptions } from './split-compute'
 
 /** What OpenAI's `embeddings.create` takes. */
@@ -45,7 +45,7 @@ export class Embeddings {
   ) {}
 
   /**
-   * @throws PartialFailure where some inputs of a list have no answer
+   * @throws PartialFailure where some inputs of a list have no answer; `answers` are the `EmbeddingObject`s of the others
    * @throws SplitComputeError what `embed` throws; `invalid_argument` also for another model than this client's
    */
   create(
@@ -60,31 +60,49 @@ export class Embeddings {
     parameters: EmbeddingParameters,
     options: EmbeddingOptions = {},
   ): Promise<EmbeddingList<number[] | string>> {
-    const { input, dimensions, encoding_format = 'float' } = parameters
-    this.#check(parameters)
+    // Written out, as other clients do, `null` stands for what was left away.
+    const { input, dimensions, encoding_format = 'float' } = withoutNulls(parameters)
+    this.#check(withoutNulls(parameters), options)
     const list = (isList(input) ? input : [input]) as readonly string[]
-    const answers = await this.embed(list, {
-      ...options,
-      ...(dimensions === undefined ? {} : { normalize: true }),
-    })
+    const asAsked = ({ embedding }: Answer, index: number): EmbeddingObject<number[] | string> => {
+      const vector = shortened(embedding, dimensions)
+      return {
+        object: 'embedding',
+        index,
+        embedding: encoding_format === 'base64' ? toBase64(vector) : Array.from(vector),
+      }
+    }
+    let answers: Answer[]
+    try {
+      answers = await this.embed(list, {
+        ...options,
+        ...(dimensions === undefined ? {} : { normalize: true }),
+      })
+    } catch (error) {
+      if (!(error instanceof PartialFailure)) {
+        throw error
+      }
+      const some = error.answers as ReadonlyMap<number, Answer>
+      throw new PartialFailure(
+        new Map([...some].map(([index, answer]) => [index, asAsked(answer, index)])),
+        error.failures,
+      )
+    }
     const tokens = answers.reduce((sum, answer) => sum + answer.tokens, 0)
     return {
       object: 'list',
-      data: answers.map(({ embedding }, index) => {
-        const vector = shortened(embedding, dimensions)
-        return {
-          object: 'embedding',
-          index,
-          embedding: encoding_format === 'base64' ? toBase64(vector) : Array.from(vector),
-        }
-      }),
+      data: answers.map(asAsked),
       model: this.manifest.model,
       usage: { prompt_tokens: tokens, total_tokens: tokens },
     }
   }
 
-  #check({ model, dimensions, encoding_format }: EmbeddingParameters): void {
+  #check({ model, dimensions, encoding_format }: EmbeddingParameters, options: EmbeddingOptions): void {
     const { manifest } = this
+    const foreign = ['pooling', 'normalize'].find((option) => option in options)
+    if (foreign !== undefined) {
+      throw invalid(`"${foreign}" is an option of embed(); here the model's own way counts.`)
+    }
     if (model !== undefined && modelName(model) !== manifest.model) {
       throw invalid(`"model" is ${model}, but this client is connected to ${manifest.model}.`)
     }
@@ -117,6 +135,11 @@ function toBase64(vector: Float32Array): string {
     bytes.setFloat32(i * 4, value, true)
   }
   return btoa(Array.from(new Uint8Array(bytes.buffer), (byte) => String.fromCharCode(byte)).join(''))
+}
+
+function withoutNulls(parameters: EmbeddingParameters): EmbeddingParameters {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null)
+  return Object.fromEntries(given) as unknown as EmbeddingParameters
 }
 
 function invalid(message: string): SplitComputeError {

@@ -54,7 +54,8 @@ export function checkPooled({ pooling, normalize }: Partial<Pooled>, manifest: M
  * @throws SplitComputeError `invalid_argument`
  */
 export function checkInputs(input: Input): Inputs {
-  const list: readonly unknown[] = Array.isArray(input) && isList(input) ? input : [input]
+  // A list with holes becomes one of undefined, which is neither.
+  const list: readonly unknown[] = Array.isArray(input) && isList(input) ? Array.from(input) : [input]
   if (list.length === 0) {
     throw new InvalidInput('the input is empty')
   }

@@ -36,7 +36,9 @@ class HeadsNormalizer extends BertNormalizer {
       normal = normal.normalize('NFD').replaceAll(marks, '')
     }
     // Sigma alone has a form that depends on what follows.
-    return lowercase ? normal.replaceAll('Σ', 'σ').toLowerCase() : normal
+    const cased = lowercase ? normal.replaceAll('Σ', 'σ').toLowerCase() : normal
+    // What became an added token's text only here is none to the head; to the library it is, but for the space, which is no word's.
+    return `${cased} `
   }
 }
 
@@ -66,9 +68,13 @@ export function correct(tokenizer: Tokenizer): void {
   if (last !== null && !plain) {
     fail('kind of post-processor')
   }
-  for (const { lstrip, rstrip, single_word } of tokenizer.get_added_tokens_decoder().values()) {
+  for (const { content, lstrip, rstrip, single_word } of tokenizer.get_added_tokens_decoder().values()) {
     if (lstrip || rstrip || single_word) {
       fail('options of an added token')
+    }
+    // The library adds it to the pieces of words, the head does not.
+    if (!Object.hasOwn(model.config.vocab, content)) {
+      model.tokens_to_ids.delete(content)
     }
   }
 }

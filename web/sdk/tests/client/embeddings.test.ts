@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { EmbeddingParameters, SplitCompute } from '../../src/index'
+import type { EmbeddingParameters, PartialFailure, SplitCompute } from '../../src/index'
 import { cleanUpAfterEach, connect, startCloud } from '../support/session'
 import { difference } from '../support/tensors'
 import { installWebGpu } from '../support/webgpu'
@@ -79,6 +79,37 @@ describe('embeddings.create', () => {
       code: 'invalid_argument',
       message: expect.stringContaining(`"${name}"`),
     })
+  })
+
+  it('shouldTakeNullForWhatIsLeftAway', async () => {
+    const split = await connect(await startCloud())
+    const parameters = { input: 'one', dimensions: null, encoding_format: null } as unknown
+    const { data } = await split.embeddings.create(parameters as { input: string })
+    expect(data[0]?.embedding).toHaveLength(48)
+  })
+
+  it('shouldRefuseWhatIsAnOptionOfEmbedAlone', async () => {
+    const split = await connect(await startCloud())
+    const options = { pooling: 'none' } as object
+    await expect(split.embeddings.create({ input: 'one' }, options)).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('"pooling"'),
+    })
+  })
+
+  it('shouldRefuseAListWithHoles', async () => {
+    const split = await connect(await startCloud())
+    // biome-ignore lint/suspicious/noSparseArray: it is what is refused
+    const input = ['one', , 'two'] as string[]
+    await expect(split.embeddings.create({ input })).rejects.toMatchObject({ code: 'invalid_argument' })
+  })
+
+  it('shouldSaveAnswersOfAPartialFailureInTheShapeThatWasAskedFor', async () => {
+    const split = await connect(await startCloud())
+    const asked = { input: ['one', ''], dimensions: 4, encoding_format: 'base64' } as const
+    const failure: unknown = await split.embeddings.create(asked).catch((error: unknown) => error)
+    const { data } = await split.embeddings.create({ ...asked, input: ['one'] })
+    expect((failure as PartialFailure).answers).toEqual(new Map([[0, data[0]]]))
   })
 
   it('shouldRejectLikeEmbed', async () => {

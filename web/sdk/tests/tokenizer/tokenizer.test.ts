@@ -65,6 +65,36 @@ describe('the tokenizer in the browser', () => {
     expect(tokenize('x\ud800😀')).toEqual(Array.from(new TextEncoder().encode('x\ufffd😀')))
   })
 
+  it('shouldFindAddedTokensInTheTextAsItWasGivenAlone', () => {
+    const path = 'fixtures/bert-cls-f16-prefixed/tokenizer.json'
+    // Ids that the head's library gives for this tokenizer.
+    expect(readTokenizer(file(path))('[SE\u{200b}P]')).toEqual([2, 53, 45, 119, 124, 54, 3])
+    const tokenize = readTokenizer(
+      changed(path, ({ added_tokens, normalizer }) => ({
+        normalizer: { ...(normalizer as Json), lowercase: true },
+        added_tokens: [
+          ...(added_tokens as Json[]),
+          {
+            id: 1_001,
+            content: 'dog',
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: true,
+          },
+        ],
+      })),
+    )
+    const plain = readTokenizer(
+      changed(path, ({ normalizer }) => ({ normalizer: { ...(normalizer as Json), lowercase: true } })),
+    )
+    expect(tokenize('the dog barks')).toContain(1_001)
+    for (const text of ['the DOG barks', 'DOG', 'Doggy', 'd\u{200b}og']) {
+      expect(tokenize(text), text).toEqual(plain(text))
+    }
+  })
+
   it('shouldKeepSpecialTokensWhereATextIsCut', () => {
     const tokenize = readTokenizer(file('fixtures/bert-cls-f16-prefixed/tokenizer.json'))
     const long = 'one two three four five six seven eight nine ten'

@@ -25,6 +25,11 @@ final class CostPage {
   // Detailed monitoring's seven, and the head's three.
   private static final int INSTANCE_METRICS = 7 + 3;
 
+  // About so many, names times tags, that a head on Lambda with one model has, and about so many
+  // bytes of log that an answer of a warm one tells them in.
+  private static final int HEAD_METRICS = 22;
+  private static final int HEAD_METRICS_BYTES = 827;
+
   private final Prices prices = Prices.read();
   private final List<String> lines = new ArrayList<>();
 
@@ -54,6 +59,10 @@ final class CostPage {
         BUCKET_METRICS * prices.of("S3 request metrics, a metric-month"),
         "what the egress alarm reads; only while there are requests");
     row("API, catalog, head on Lambda, site", 0, "nothing while nobody asks");
+    row(
+        "metrics of the head on Lambda, with one model",
+        HEAD_METRICS * prices.of("CloudWatch custom metric, a month"),
+        "about " + HEAD_METRICS + " of them; only while there are requests");
     observability(HeadHost.LAMBDA);
     observability(HeadHost.ECS_GPU);
     double network = network(HeadHost.ECS_GPU);
@@ -115,6 +124,10 @@ final class CostPage {
         "%d MB; the ledger of an answer says how long yours took"
             .formatted(ApiStack.HEAD_MEGABYTES));
     row("gateway and call of each request to it", api + call, "");
+    row(
+        "metrics in the log of the head on Lambda",
+        gigabytes(HEAD_METRICS_BYTES) * prices.of("CloudWatch Logs, a GB"),
+        "about %d bytes each".formatted(HEAD_METRICS_BYTES));
     row(
         "an embedding out",
         gigabytes(EMBEDDING_BYTES) * prices.egressUsdPerGigabyte(),

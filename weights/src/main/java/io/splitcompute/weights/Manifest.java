@@ -94,11 +94,15 @@ public record Manifest(
 
   /**
    * @param heads number of heads
-   * @param headSize elements of a head
+   * @param headSize elements of a head, at most {@link #MOST_HEAD_SIZE}
    * @param mask which tokens a token sees
    * @param scales one a layer: what {@code q · k} is multiplied by
    */
   public record Attention(int heads, int headSize, Mask mask, List<Double> scales) {
+
+    /** No device runs larger heads. */
+    public static final int MOST_HEAD_SIZE = 256;
+
     public Attention {
       scales = List.copyOf(scales);
     }

@@ -40,6 +40,9 @@ final class ManifestCheck {
     positive("layer.attention.heads", attention.heads());
     positive("layer.attention.headSize", attention.headSize());
     require(
+        attention.headSize() <= Manifest.Attention.MOST_HEAD_SIZE,
+        "layer.attention.headSize is beyond " + Manifest.Attention.MOST_HEAD_SIZE);
+    require(
         (long) attention.heads() * attention.headSize() == hiddenSize,
         "layer.attention.heads times headSize is not hiddenSize");
     require(attention.scales().size() == layers, "layer.attention.scales has not one a layer");

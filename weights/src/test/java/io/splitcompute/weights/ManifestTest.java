@@ -244,6 +244,7 @@ class ManifestTest {
         "/layer/norm/epsilon | -1 | layer.norm.epsilon",
         "/layer/norm/epsilon | 1e999 | layer.norm.epsilon",
         "/layer/attention/heads | 65536 | heads times headSize",
+        "/layer/attention/headSize | 257 | layer.attention.headSize is beyond 256",
         "/layer/attention/mask | \"none\" | unknown value 'none'",
         "/layer/attention/scales | [0.5] | has not one a layer",
         "/layer/attention/scales | [0.5, 0] | must be positive",

@@ -8,11 +8,13 @@ import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import io.splitcompute.weights.store.WeightStore;
+import jakarta.inject.Inject;
 import jakarta.inject.Singleton;
 import java.io.IOException;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -22,9 +24,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The models in the store, or those of them that {@code splitcompute.models} names. A manifest is
- * remembered for a few seconds, so that a page's burst of calls reads it once and a new revision is
- * still seen at once for a person.
+ * The models in the store, or those of them that {@code splitcompute.models} names. A manifest, or
+ * that it is none, is remembered for a few seconds, so that a page's burst of calls reads it once
+ * and a new revision is still seen at once for a person.
  */
 @Singleton
 final class PublishedModels {
@@ -32,23 +34,44 @@ final class PublishedModels {
   private static final Logger LOG = LoggerFactory.getLogger(PublishedModels.class);
   private static final Duration REMEMBERED = Duration.ofSeconds(5);
 
-  private record Remembered(PublishedManifest manifest, Instant until) {}
+  /** What a look at the store came to. */
+  private sealed interface Remembered {
+
+    PublishedManifest manifest() throws InvalidManifestException;
+
+    Instant until();
+  }
+
+  private record Valid(PublishedManifest manifest, Instant until) implements Remembered {}
+
+  private record Damaged(InvalidManifestException why, Instant until) implements Remembered {
+
+    @Override
+    public PublishedManifest manifest() throws InvalidManifestException {
+      throw why;
+    }
+  }
 
   private final WeightStore store;
   private final List<ModelName> only;
-  private final Clock clock;
+  private final InstantSource clock;
   private final Map<ModelName, Remembered> manifests = new ConcurrentHashMap<>();
 
   /** What was last said to be wrong with a model. */
   private final Map<ModelName, String> said = new ConcurrentHashMap<>();
 
+  @Inject
   PublishedModels(
       WeightStore store,
       @Property(name = "splitcompute.models", defaultValue = "") List<String> only) {
+    this(store, only, Clock.systemUTC());
+  }
+
+  PublishedModels(WeightStore store, List<String> only, InstantSource clock) {
     this.store = store;
     // An absent list comes as one blank name.
     this.only = only.stream().filter(name -> !name.isBlank()).map(ModelName::new).toList();
-    this.clock = Clock.systemUTC();
+    this.clock = clock;
   }
 
   /** The models that are valid, by name. */
@@ -98,8 +121,14 @@ final class PublishedModels {
     if (remembered != null && now.isBefore(remembered.until())) {
       return Optional.of(remembered.manifest());
     }
-    Optional<PublishedManifest> manifest = store.manifest(model);
-    manifest.ifPresent(found -> manifests.put(model, new Remembered(found, now.plus(REMEMBERED))));
-    return manifest;
+    Instant until = now.plus(REMEMBERED);
+    try {
+      Optional<PublishedManifest> manifest = store.manifest(model);
+      manifest.ifPresent(found -> manifests.put(model, new Valid(found, until)));
+      return manifest;
+    } catch (InvalidManifestException damaged) {
+      manifests.put(model, new Damaged(damaged, until));
+      throw damaged;
+    }
   }
 }

@@ -2,16 +2,22 @@ package io.splitcompute.catalog;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import io.splitcompute.api.ProblemException;
+import io.splitcompute.weights.store.FolderStore;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -83,17 +89,26 @@ final class DamagedManifestTest {
     }
   }
 
+  /** As any other, what is damaged is read anew after five seconds, and not at each try. */
   @Test
-  void shouldServeAModelThatWasPublishedAgain() throws Exception {
-    catalog.put("models/mended/manifest.json", "{}");
-    assertDamaged(catalog.get("/v1/models/mended"));
+  void shouldServeAModelThatWasPublishedAgain(@TempDir Path store) throws Exception {
+    AtomicReference<Instant> now = new AtomicReference<>(Instant.EPOCH);
+    PublishedModels models = new PublishedModels(new FolderStore(store), List.of(), now::get);
+    Path manifest =
+        Files.createDirectories(store.resolve("models/mended")).resolve("manifest.json");
+    Files.writeString(manifest, "{}");
+    assertThrows(ProblemException.class, () -> models.get("mended"));
 
-    catalog.put(
-        "models/mended/manifest.json",
+    Files.writeString(
+        manifest,
         new String(catalog.manifest.bytes(), StandardCharsets.UTF_8)
             .replace('"' + RunningCatalog.MODEL + '"', "\"mended\""));
 
-    assertEquals(200, catalog.get("/v1/models/mended").statusCode());
+    now.set(Instant.EPOCH.plusMillis(4999));
+    assertThrows(ProblemException.class, () -> models.get("mended"));
+    assertEquals(List.of(), models.all());
+    now.set(Instant.EPOCH.plusSeconds(5));
+    assertEquals("mended", models.get("mended").manifest().model().toString());
   }
 
   private static List<HttpResponse<byte[]>> everyCall(String model) throws Exception {

@@ -40,6 +40,7 @@ final class LongTextTest {
     ShardedFixtures.shard(store, Fixture.FOLDER.resolve(CUTTING), CUTTING);
     Path uncut = ShardedFixtures.copy(CUTTING, folder.resolve(REFUSING));
     Files.delete(uncut.resolve("sentence_bert_config.json"));
+    Files.delete(uncut.resolve("tokenizer_config.json"));
     ShardedFixtures.shard(store, uncut, REFUSING);
     Path cut =
         ShardedFixtures.copy(

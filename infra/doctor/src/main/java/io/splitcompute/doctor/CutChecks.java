@@ -26,6 +26,7 @@ import java.util.function.Consumer;
 final class CutChecks {
 
   private static final String ACTIVATIONS = "application/vnd.splitcompute.activations";
+  private static final String EMBEDDING = "application/json";
   private static final List<Integer> TOKENS = List.of(1, 2, 3, 4);
   private static final double LEAST_COSINE = 0.9999;
   private static final String MEND =
@@ -64,12 +65,7 @@ final class CutChecks {
     Map<Integer, double[][]> hidden = new TreeMap<>();
     for (int cut : new TreeSet<>(List.of(0, layers / 2, layers))) {
       Web.Answer answer = ask(cut, ACTIVATIONS);
-      if (answer.status() != 200 || !answer.header("Content-Type").startsWith(ACTIVATIONS)) {
-        report.accept(
-            Finding.wrong(
-                "cut " + cut,
-                "status %d, %s".formatted(answer.status(), problem(answer)),
-                "the head's log of this request says more; 503 is a head that still loads"));
+      if (!answered("cut " + cut, ACTIVATIONS, answer)) {
         return;
       }
       SafetensorsFile message = SafetensorsFile.parse(ByteBuffer.wrap(answer.body()));
@@ -86,6 +82,19 @@ final class CutChecks {
       }
     }
     agree(hidden);
+  }
+
+  /** Whether an answer is what was asked for; tells of one that is not. */
+  private boolean answered(String check, String type, Web.Answer answer) {
+    boolean well = answer.status() == 200 && answer.header("Content-Type").startsWith(type);
+    if (!well) {
+      report.accept(
+          Finding.wrong(
+              check,
+              "status %d, %s".formatted(answer.status(), problem(answer)),
+              "the head's log of this request says more; 503 is a head that still loads"));
+    }
+    return well;
   }
 
   private Finding revision(SafetensorsFile message) {
@@ -126,7 +135,11 @@ final class CutChecks {
    */
   private void agree(Map<Integer, double[][]> hidden) throws IOException, InterruptedException {
     int layers = manifest.layers();
-    JsonNode embedding = ask(layers, "application/json").json().path("embeddings").path(0);
+    Web.Answer answer = ask(layers, EMBEDDING);
+    if (!answered("embedding", EMBEDDING, answer)) {
+      return;
+    }
+    JsonNode embedding = answer.json().path("embeddings").path(0);
     double[] expected = new double[embedding.size()];
     for (int i = 0; i < expected.length; i++) {
       expected[i] = embedding.path(i).asDouble();
@@ -137,11 +150,14 @@ final class CutChecks {
     long bytes = tails.bytes();
     if (bytes > mostTailBytes) {
       report.accept(
-          new Finding(
-              Finding.Outcome.HINT,
+          Finding.hint(
               "tails",
               "not run, for their shards are %.0f MB".formatted(bytes / 1e6),
               "allow so many by --tail-megabytes, and cuts 0 and half are compared too"));
+      return;
+    }
+    if (tails.largestShardBytes() > ShardDownload.mostBytes()) {
+      report.accept(ShardDownload.tooLarge("tails", tails.largestShardBytes()));
       return;
     }
     String how = "the tail, run here from %s shards".formatted(tails.dtype());

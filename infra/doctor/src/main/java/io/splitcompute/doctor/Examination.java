@@ -3,9 +3,11 @@ package io.splitcompute.doctor;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.splitcompute.weights.InvalidManifestException;
 import io.splitcompute.weights.Manifest;
+import io.splitcompute.weights.ModelName;
 import io.splitcompute.weights.store.PublishedManifest;
 import java.io.IOException;
 import java.net.URI;
+import java.net.http.HttpTimeoutException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Comparator;
@@ -123,7 +125,8 @@ public final class Examination {
       return null;
     }
     try {
-      PublishedManifest published = PublishedManifest.of(answer.body(), Instant.now());
+      PublishedManifest published =
+          PublishedManifest.of(new ModelName(name), answer.body(), Instant.now());
       Manifest manifest = published.manifest();
       report.accept(
           Finding.well(
@@ -160,8 +163,14 @@ public final class Examination {
     expiry(signed.expires(), uri);
     preflight("store's preflight", uri, "GET", "range", "siteOrigin");
     range(uri, shard);
+    if (shard.bytes() > ShardDownload.mostBytes()) {
+      report.accept(ShardDownload.tooLarge("shard", shard.bytes()));
+      return;
+    }
     try {
       report.accept(Finding.well("shard", download.fetch(shard).length + " bytes"));
+    } catch (HttpTimeoutException late) {
+      throw late;
     } catch (IOException damaged) {
       report.accept(
           Finding.wrong(

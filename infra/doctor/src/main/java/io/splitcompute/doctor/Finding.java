@@ -22,6 +22,10 @@ public record Finding(Outcome outcome, String check, String what, String mend) {
     return new Finding(Outcome.WELL, check, what, "");
   }
 
+  static Finding hint(String check, String what, String mend) {
+    return new Finding(Outcome.HINT, check, what, mend);
+  }
+
   static Finding wrong(String check, String what, String mend) {
     return new Finding(Outcome.WRONG, check, what, mend);
   }

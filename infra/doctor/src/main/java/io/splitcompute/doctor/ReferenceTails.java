@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /**
  * Tails, run as a page's device runs them, from the shards that it loads, by the reference in f64
@@ -17,13 +18,13 @@ import java.util.TreeMap;
 final class ReferenceTails {
 
   private final Manifest manifest;
-  private final ShardDownload shards;
+  private final ShardDownload download;
   private final String dtype;
   private final Reference reference;
 
-  ReferenceTails(Manifest manifest, ShardDownload shards) {
+  ReferenceTails(Manifest manifest, ShardDownload download) {
     this.manifest = manifest;
-    this.shards = shards;
+    this.download = download;
     // What a page asks for by default. A head runs one of the two, so one of them is there.
     this.dtype = manifest.dtypes().contains("f16") ? "f16" : "f32";
     this.reference = new Reference(manifest);
@@ -36,10 +37,18 @@ final class ReferenceTails {
 
   /** Bytes of all shards that the tail behind cut 0 takes. */
   long bytes() {
+    return shards().mapToLong(Manifest.Shard::bytes).sum();
+  }
+
+  /** Bytes of the largest of them; one at a time is held. */
+  long largestShardBytes() {
+    return shards().mapToLong(Manifest.Shard::bytes).max().orElseThrow();
+  }
+
+  private Stream<Manifest.Shard> shards() {
     return manifest.units().stream()
         .filter(unit -> !unit.name().equals(Manifest.LM_HEAD))
-        .mapToLong(unit -> unit.variant(dtype).bytes())
-        .sum();
+        .map(unit -> unit.variant(dtype));
   }
 
   /**
@@ -72,7 +81,7 @@ final class ReferenceTails {
   }
 
   private ShardWeights weights(String unit) throws IOException, InterruptedException {
-    byte[] shard = shards.fetch(manifest.unit(unit).variant(dtype));
+    byte[] shard = download.fetch(manifest.unit(unit).variant(dtype));
     return new ShardWeights(SafetensorsFile.parse(ByteBuffer.wrap(shard)));
   }
 }

@@ -16,10 +16,9 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.function.UnaryOperator;
 
-/** Stands before a cloud and changes what is asked of its {@code /v1/embed} and answered there. */
+/** Stands before a cloud and changes what is asked of one of its paths and answered there. */
 final class TamperingProxy implements AutoCloseable {
 
-  private static final String EMBED = "/v1/embed";
   private static final List<String> ASKED =
       List.of(
           "Content-Type",
@@ -33,13 +32,19 @@ final class TamperingProxy implements AutoCloseable {
 
   private final HttpClient client = HttpClient.newHttpClient();
   private final URI cloud;
+  private final String path;
   private final UnaryOperator<String> asked;
   private final UnaryOperator<String> answered;
   private final HttpServer server;
 
   private TamperingProxy(
-      URI cloud, UnaryOperator<String> asked, UnaryOperator<String> answered, HttpServer server) {
+      URI cloud,
+      String path,
+      UnaryOperator<String> asked,
+      UnaryOperator<String> answered,
+      HttpServer server) {
     this.cloud = cloud;
+    this.path = path;
     this.asked = asked;
     this.answered = answered;
     this.server = server;
@@ -47,10 +52,11 @@ final class TamperingProxy implements AutoCloseable {
 
   /** Changes bodies as text of one byte a character, so that their binary parts stay. */
   static TamperingProxy before(
-      URI cloud, UnaryOperator<String> asked, UnaryOperator<String> answered) throws IOException {
+      URI cloud, String path, UnaryOperator<String> asked, UnaryOperator<String> answered)
+      throws IOException {
     HttpServer server =
         HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
-    TamperingProxy proxy = new TamperingProxy(cloud, asked, answered, server);
+    TamperingProxy proxy = new TamperingProxy(cloud, path, asked, answered, server);
     server.createContext("/", proxy::pass);
     server.start();
     return proxy;
@@ -61,11 +67,11 @@ final class TamperingProxy implements AutoCloseable {
   }
 
   private void pass(HttpExchange exchange) throws IOException {
-    String path = exchange.getRequestURI().getPath();
-    boolean tampered = path.equals(EMBED);
+    String asks = exchange.getRequestURI().getPath();
+    boolean tampered = asks.equals(path);
     byte[] body = exchange.getRequestBody().readAllBytes();
     HttpRequest.Builder request =
-        HttpRequest.newBuilder(cloud.resolve(path))
+        HttpRequest.newBuilder(cloud.resolve(asks))
             .method(
                 exchange.getRequestMethod(),
                 HttpRequest.BodyPublishers.ofByteArray(tampered ? changed(body, asked) : body));

@@ -121,12 +121,18 @@ final class Config {
     return size;
   }
 
-  /** A number of heads, which divides the hidden size. */
+  /** A number of heads, which divides the hidden size into heads that devices run. */
   int heads(String member, int byDefault, String hiddenMember, int hiddenSize)
       throws InvalidCheckpointException {
     int heads = size(member, byDefault);
     if (hiddenSize % heads != 0) {
       throw invalid(member, "does not divide " + hiddenMember);
+    }
+    if (hiddenSize / heads > Manifest.Attention.MOST_HEAD_SIZE) {
+      throw invalid(
+          member,
+          "makes heads of %d elements, but devices run at most %d"
+              .formatted(hiddenSize / heads, Manifest.Attention.MOST_HEAD_SIZE));
     }
     return heads;
   }

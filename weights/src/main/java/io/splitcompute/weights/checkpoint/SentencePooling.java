@@ -16,7 +16,10 @@ import java.util.Optional;
 public final class SentencePooling {
 
   private static final String FOLDER = "1_Pooling";
-  private static final String MODULES = "modules.json";
+
+  /** Lists the steps. */
+  static final String MODULES = "modules.json";
+
   private static final String MODEL = "Transformer";
 
   /** The steps that are supported, in the order in which they are. */
@@ -26,7 +29,17 @@ public final class SentencePooling {
   private static final List<String> SIZES =
       List.of("word_embedding_dimension", "embedding_dimension");
 
-  private static final Map<String, Manifest.Pooling.Kind> KINDS =
+  /** By name: how sentence-transformers has come to write it. */
+  private static final String MODE = "pooling_mode";
+
+  private static final Map<String, Manifest.Pooling.Kind> MODES =
+      Map.of(
+          "mean", Manifest.Pooling.Kind.MEAN,
+          "lasttoken", Manifest.Pooling.Kind.LAST,
+          "cls", Manifest.Pooling.Kind.CLS);
+
+  /** A flag for each: how it wrote it for years. */
+  private static final Map<String, Manifest.Pooling.Kind> FLAGS =
       Map.of(
           "pooling_mode_mean_tokens", Manifest.Pooling.Kind.MEAN,
           "pooling_mode_lasttoken", Manifest.Pooling.Kind.LAST,
@@ -104,22 +117,39 @@ public final class SentencePooling {
 
   private static Manifest.Pooling.Kind kind(Checkpoint checkpoint, String file, JsonNode config)
       throws InvalidCheckpointException {
-    List<String> asked = new ArrayList<>();
+    // A file that has both is read by the name alone, as sentence-transformers does.
+    boolean named = config.has(MODE);
+    List<String> asked = named ? names(config.path(MODE)) : flags(config);
+    Map<String, Manifest.Pooling.Kind> kinds = named ? MODES : FLAGS;
+    if (asked.size() != 1 || !kinds.containsKey(asked.get(0))) {
+      throw new InvalidCheckpointException(
+          "%s: %s asks for %s; one of %s is supported"
+              .formatted(
+                  checkpoint.folder(), file, asked, kinds.keySet().stream().sorted().toList()));
+    }
+    return Optional.ofNullable(kinds.get(asked.get(0))).orElseThrow();
+  }
+
+  /** One name, or a list of those whose embeddings are put one behind the other. */
+  private static List<String> names(JsonNode mode) {
+    List<String> names = new ArrayList<>();
+    for (JsonNode name : mode.isArray() ? mode : List.of(mode)) {
+      names.add(name.isTextual() ? name.textValue() : name.toString());
+    }
+    return names;
+  }
+
+  private static List<String> flags(JsonNode config) {
+    List<String> flags = new ArrayList<>();
     config
         .properties()
         .forEach(
             member -> {
-              if (member.getKey().startsWith("pooling_mode_") && member.getValue().asBoolean()) {
-                asked.add(member.getKey());
+              if (member.getKey().startsWith(MODE + "_") && member.getValue().asBoolean()) {
+                flags.add(member.getKey());
               }
             });
-    if (asked.size() != 1 || !KINDS.containsKey(asked.get(0))) {
-      throw new InvalidCheckpointException(
-          "%s: %s asks for %s; one of %s is supported"
-              .formatted(
-                  checkpoint.folder(), file, asked, KINDS.keySet().stream().sorted().toList()));
-    }
-    return Optional.ofNullable(KINDS.get(asked.get(0))).orElseThrow();
+    return flags;
   }
 
   /** Whether a step normalises; the steps are the model, one pooling and perhaps that. */

@@ -1,5 +1,6 @@
 package io.splitcompute.weights.cli;
 
+import java.io.PrintWriter;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
@@ -43,6 +44,14 @@ final class Bar implements AutoCloseable {
       bar.setExtraMessage(step);
     }
     at(done, all);
+  }
+
+  /** Prints a line, and not behind the bar. */
+  void say(PrintWriter err, String line) {
+    if (bar != null) {
+      err.println();
+    }
+    err.println(line);
   }
 
   @Override

@@ -4,6 +4,7 @@ import io.splitcompute.weights.hub.Hub;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -72,12 +73,22 @@ final class PullCommand implements Callable<Integer> {
     Optional<String> token = Optional.ofNullable(System.getenv("HF_TOKEN"));
     String commit;
     try (Bar bar = Bar.ofBytes("Pulling " + model)) {
-      commit = Hub.at(endpoint, token).pull(model, revision, folder, bar::at);
+      commit =
+          Hub.at(endpoint, token, (failed, wait) -> sayWait(bar, failed, wait))
+              .pull(model, revision, folder, bar::at);
     }
     spec.commandLine()
         .getOut()
         .println(model + ": commit " + commit + " is in " + folder + "; now: shard " + folder);
     return 0;
+  }
+
+  private void sayWait(Bar bar, IOException failed, Duration wait) {
+    long seconds = (wait.toMillis() + 999) / 1_000;
+    bar.say(
+        spec.commandLine().getErr(),
+        "%s: %s; trying again in %d s"
+            .formatted(WeightsCommand.NAME, FailureText.of(failed), seconds));
   }
 
   private ParameterException wrong(String text) {

@@ -6,8 +6,10 @@ import io.splitcompute.weights.store.ByteProgress;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
 import java.net.HttpURLConnection;
 import java.net.URI;
+import java.net.UnknownHostException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,6 +21,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The Hugging Face hub, or a mirror of it. Its API: <a
@@ -29,6 +32,9 @@ public final class Hub {
   private static final int MOST_REDIRECTS = 5;
   private static final int MOST_LISTING_BYTES = 16 << 20;
   private static final int MOST_PORT = 65_535;
+
+  /** Asks for the files' sizes and hashes. */
+  private static final String LISTING_QUERY = "blobs=true";
 
   /** In a folder whose checkpoint a pull has put there, and which that was. */
   private static final String MARK = ".splitcompute-pull";
@@ -45,17 +51,27 @@ public final class Hub {
     this.timeout = timeout;
   }
 
+  /** Told when a failure is waited out. */
+  @FunctionalInterface
+  public interface Waits {
+    /**
+     * @param failed what is tried again after the wait
+     */
+    void begin(IOException failed, Duration wait);
+  }
+
   /**
    * @param endpoint where the hub is
    * @param token of a user, for gated and private models; sent to the endpoint's host alone
+   * @param waits told of each wait
    */
-  public static Hub at(URI endpoint, Optional<String> token) {
-    return new Hub(endpoint, token, Retries.patient(), Duration.ofSeconds(30));
+  public static Hub at(URI endpoint, Optional<String> token, Waits waits) {
+    return new Hub(endpoint, token, Retries.patient(waits), Duration.ofSeconds(30));
   }
 
   /** As {@link #at}, with waits that a test can afford. */
   static Hub impatient(URI endpoint, Optional<String> token, Duration timeout) {
-    return new Hub(endpoint, token, Retries.impatient(), timeout);
+    return new Hub(endpoint, token, Retries.impatient((failed, wait) -> {}), timeout);
   }
 
   /**
@@ -175,8 +191,8 @@ public final class Hub {
   }
 
   private HubModel model(String name, String revision) throws IOException {
-    String path = "/api/models/" + name + "/revision/" + revision + "?blobs=true";
-    return retries.of(
+    String path = "/api/models/" + name + "/revision/" + revision + "?" + LISTING_QUERY;
+    return retries.ofFirst(
         () -> {
           HttpURLConnection connection = open(path, 0);
           try (InputStream in = connection.getInputStream()) {
@@ -186,8 +202,7 @@ public final class Hub {
             }
             return HubModel.of(parse(json));
           }
-        },
-        () -> false);
+        });
   }
 
   private static JsonNode parse(byte[] json) throws HubException {
@@ -220,7 +235,7 @@ public final class Hub {
       if (status / 100 != 3 || location == null) {
         throw refusal(status, connection);
       }
-      URI next = next(uri, location);
+      URI next = withQuery(next(uri, location), uri);
       if (uri.getScheme().equals("https") && !"https".equals(next.getScheme())) {
         throw new HubException("the hub leads from https to " + next.getScheme());
       }
@@ -243,6 +258,18 @@ public final class Hub {
     throw new HubException("the hub leads to an address that is not one of HTTP");
   }
 
+  /**
+   * The hub leads from a model's old name to its owner's. What the listing is to tell must not get
+   * lost on the way; another host's address is its own.
+   */
+  private static URI withQuery(URI next, URI from) {
+    return LISTING_QUERY.equals(from.getRawQuery())
+            && next.getRawQuery() == null
+            && from.getHost().equalsIgnoreCase(next.getHost())
+        ? URI.create(next.toString().replaceFirst("#.*", "") + "?" + LISTING_QUERY)
+        : next;
+  }
+
   private HttpURLConnection connect(URI uri, long offset) throws IOException {
     if (!(uri.toURL().openConnection() instanceof HttpURLConnection connection)) {
       throw new HubException("the hub leads to " + uri.getScheme() + ", which is not HTTP");
@@ -261,13 +288,20 @@ public final class Hub {
     }
     try {
       connection.connect();
-    } catch (IOException unreachable) {
-      throw new IOException(
-          "%s cannot be reached (%s): check the network, or copy the checkpoint's folder here and give it to 'shard'"
-              .formatted(uri.getHost(), unreachable.getMessage()),
-          unreachable);
+    } catch (UnknownHostException unknown) {
+      // Its message is the host's name and nothing else.
+      throw new Retries.Unreachable(unreachable(uri, "unknown host"), unknown);
+    } catch (ConnectException refused) {
+      throw new Retries.Unreachable(unreachable(uri, refused.getMessage()), refused);
+    } catch (IOException failed) {
+      throw new IOException(unreachable(uri, failed.getMessage()), failed);
     }
     return connection;
+  }
+
+  private static String unreachable(URI uri, @Nullable String why) {
+    return "%s cannot be reached (%s): check the network, or copy the checkpoint's folder here and give it to 'shard'"
+        .formatted(uri.getHost(), why);
   }
 
   private boolean isEndpoint(URI uri) {

@@ -28,7 +28,7 @@ record HubModel(String name, String commit, List<HubFile> files) {
   /** What a checkpoint has beside its weights, in its own folder. */
   private static final Pattern BESIDE =
       Pattern.compile(
-          "config\\.json|tokenizer\\.json|modules\\.json"
+          "config\\.json|tokenizer\\.json|tokenizer_config\\.json|modules\\.json"
               + "|sentence_bert_config\\.json|config_sentence_transformers\\.json");
 
   /** The pooling may be described in a folder of any plain name: {@code modules.json} has it. */

@@ -14,8 +14,12 @@ import org.jspecify.annotations.Nullable;
  * @param attempts how often in a row without progress
  * @param shortest the first wait; it doubles from there, with jitter
  * @param longest no wait is longer
+ * @param waits told of each wait
  */
-record Retries(int attempts, Duration shortest, Duration longest) {
+record Retries(int attempts, Duration shortest, Duration longest, Hub.Waits waits) {
+
+  /** Attempts to find a hub that is not there: one that is about to start is worth a second. */
+  private static final int ATTEMPTS_TO_FIND = 2;
 
   /** A piece of work that can fail. */
   @FunctionalInterface
@@ -40,18 +44,38 @@ record Retries(int attempts, Duration shortest, Duration longest) {
     }
   }
 
-  static Retries patient() {
-    return new Retries(6, Duration.ofMillis(500), Duration.ofSeconds(30));
+  /** A host that is not known, or where nobody takes a connection. */
+  static final class Unreachable extends IOException {
+
+    private static final long serialVersionUID = 1L;
+
+    Unreachable(String message, IOException cause) {
+      super(message, cause);
+    }
   }
 
-  static Retries impatient() {
-    return new Retries(4, Duration.ofMillis(1), Duration.ofMillis(10));
+  static Retries patient(Hub.Waits waits) {
+    return new Retries(6, Duration.ofMillis(500), Duration.ofSeconds(30), waits);
+  }
+
+  static Retries impatient(Hub.Waits waits) {
+    return new Retries(4, Duration.ofMillis(1), Duration.ofMillis(10), waits);
+  }
+
+  /** For the first work with a hub, which may not be there at all: then it soon fails. */
+  <T> T ofFirst(Work<T> work) throws IOException {
+    return of(work, () -> false, Math.min(attempts, ATTEMPTS_TO_FIND));
   }
 
   /**
    * @param progressed whether work came further since the last failure; the count starts anew then
    */
   <T> T of(Work<T> work, BooleanSupplier progressed) throws IOException {
+    return of(work, progressed, attempts);
+  }
+
+  private <T> T of(Work<T> work, BooleanSupplier progressed, int attemptsToFind)
+      throws IOException {
     for (int failures = 1; ; failures++) {
       try {
         return work.run();
@@ -61,7 +85,7 @@ record Retries(int attempts, Duration shortest, Duration longest) {
         if (progressed.getAsBoolean()) {
           failures = 1;
         }
-        if (failures >= attempts) {
+        if (failures >= (failed instanceof Unreachable ? attemptsToFind : attempts)) {
           throw failed;
         }
         pause(failures, failed);
@@ -73,8 +97,10 @@ record Retries(int attempts, Duration shortest, Duration longest) {
     long doubled = Math.min(longest.toMillis(), shortest.toMillis() << Math.min(failures, 16));
     long jittered = ThreadLocalRandom.current().nextLong(shortest.toMillis(), doubled + 1);
     long asked = failed instanceof Busy busy ? busy.waitSeconds * 1_000 : 0;
+    Duration wait = Duration.ofMillis(Math.max(jittered, Math.min(asked, longest.toMillis())));
+    waits.begin(failed, wait);
     try {
-      Thread.sleep(Math.max(jittered, Math.min(asked, longest.toMillis())));
+      Thread.sleep(wait.toMillis());
     } catch (InterruptedException stopped) {
       Thread.currentThread().interrupt();
       throw new InterruptedIOException("stopped while waiting for the hub");

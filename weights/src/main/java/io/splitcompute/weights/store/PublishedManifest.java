@@ -33,9 +33,11 @@ public final class PublishedManifest {
 
   /**
    * @param model whose manifest it must be
+   * @param bytes the manifest as it was published
+   * @param published when
    * @throws InvalidManifestException if the bytes are no manifest, or another model's
    */
-  static PublishedManifest of(ModelName model, byte[] bytes, Instant published)
+  public static PublishedManifest of(ModelName model, byte[] bytes, Instant published)
       throws InvalidManifestException {
     PublishedManifest found = of(bytes, published);
     if (!found.manifest().model().equals(model)) {

@@ -45,6 +45,7 @@ class HostileCheckpointTest {
         "n_embd | 2147483646 | is too large",
         "n_layer | 1 | h.1.",
         "n_head | 4 | does not divide n_embd",
+        "n_embd | 514 | makes heads of 257 elements, but devices run at most 256",
         "n_embd | \"6\" | is not a positive integer",
         "n_inner | 8 | mlp.c_fc.weight",
         "vocab_size | 12 | wte.weight",

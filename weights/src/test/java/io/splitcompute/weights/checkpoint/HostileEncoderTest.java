@@ -33,6 +33,7 @@ class HostileEncoderTest {
         "num_hidden_layers | 2147483647 | is more than the checkpoint has tensors",
         "hidden_size | 2147483646 | is too large",
         "num_attention_heads | 4 | does not divide hidden_size",
+        "hidden_size | 514 | makes heads of 257 elements, but devices run at most 256",
         "intermediate_size | 8 | intermediate.dense.weight",
         "vocab_size | 12 | word_embeddings.weight",
         "max_position_embeddings | 6 | position_embeddings.weight",

@@ -1,6 +1,8 @@
 package io.splitcompute.weights.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.splitcompute.weights.Manifest.Pooling;
 import io.splitcompute.weights.TestCheckpoint;
@@ -10,6 +12,8 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class SentencePoolingTest {
 
@@ -30,6 +34,44 @@ class SentencePoolingTest {
     file("1_Pooling/config.json", "{\"pooling_mode_cls_token\": true}");
 
     assertEquals(new Pooling(Pooling.Kind.CLS, true), pooling());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "\"mean\" | MEAN",
+        "\"cls\" | CLS",
+        "\"lasttoken\" | LAST",
+        "[\"cls\"] | CLS",
+        // The flags are those of an older file.
+        "\"cls\", \"pooling_mode_mean_tokens\": true | CLS"
+      })
+  void shouldBeTheOneThatIsNamed(String mode, Pooling.Kind kind) throws Exception {
+    file(
+        "1_Pooling/config.json",
+        "{\"embedding_dimension\": %d, \"pooling_mode\": %s, \"include_prompt\": true}"
+            .formatted(TestCheckpoint.HIDDEN, mode));
+
+    assertEquals(new Pooling(kind, true), pooling());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "\"max\" | asks for [max]; one of [cls, lasttoken, mean] is supported",
+        "[\"mean\", \"cls\"] | asks for [mean, cls]",
+        "[] | asks for []",
+        "null | asks for [null]",
+        "3 | asks for [3]"
+      })
+  void shouldRefuseANameThatIsNotSupported(String mode, String why) throws Exception {
+    file("1_Pooling/config.json", "{\"pooling_mode\": " + mode + "}");
+
+    String refusal = assertThrows(InvalidCheckpointException.class, this::pooling).toString();
+
+    assertTrue(refusal.contains(why), refusal);
   }
 
   @Test

@@ -3,6 +3,8 @@ package io.splitcompute.weights.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.net.ServerSocket;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -25,6 +27,22 @@ class PullCommandTest {
 
     assertEquals(2, outcome.exitCode());
     assertTrue(outcome.err().contains("http"), outcome.err());
+  }
+
+  @Test
+  void shouldSayThatItTriesAgainAndSoonThatNobodyIsThere() throws Exception {
+    int nobody;
+    try (ServerSocket socket = new ServerSocket(0)) {
+      nobody = socket.getLocalPort();
+    }
+
+    Outcome outcome = Outcome.of("pull", "gpt2", "--endpoint", "http://127.0.0.1:" + nobody);
+
+    assertEquals(1, outcome.exitCode());
+    List<String> lines = outcome.err().lines().toList();
+    assertEquals(2, lines.size(), outcome.err());
+    assertTrue(lines.get(0).endsWith("; trying again in 1 s"), outcome.err());
+    assertTrue(lines.get(1).contains("127.0.0.1 cannot be reached (Connection refused)"));
   }
 
   @Test

@@ -52,9 +52,12 @@ class HubTest extends PullTestBase {
 
   @Test
   void shouldFetchWhatACheckpointNeedsAndNothingElse() throws Exception {
+    hub.with("tokenizer_config.json", new byte[] {'{', '}'});
+
     assertEquals(MisbehavingHub.COMMIT, pull());
 
     assertWhole();
+    assertTrue(Files.exists(out.resolve("tokenizer_config.json")));
     assertFalse(Files.exists(out.resolve("README.md")));
     assertFalse(Files.exists(out.resolve("pytorch_model.bin")));
   }
@@ -62,6 +65,13 @@ class HubTest extends PullTestBase {
   @Test
   void shouldFollowANameToItsOwner() throws Exception {
     client().pull("tiny", "main", out, (done, all) -> {});
+
+    assertWhole();
+  }
+
+  @Test
+  void shouldPutBackWhatARedirectForgets() throws Exception {
+    client().pull("forgetful", "main", out, (done, all) -> {});
 
     assertWhole();
   }
@@ -369,6 +379,21 @@ class HubTest extends PullTestBase {
                     .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
 
     assertSays("cannot be reached", offline);
+  }
+
+  @Test
+  void shouldSayThatTheHostIsUnknown() {
+    // A name that is never given to a host (RFC 6761).
+    URI nowhere = URI.create("http://hub.invalid");
+
+    IOException offline =
+        assertThrows(
+            IOException.class,
+            () ->
+                Hub.impatient(nowhere, Optional.empty(), Duration.ofSeconds(1))
+                    .pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {}));
+
+    assertSays("hub.invalid cannot be reached (unknown host)", offline);
   }
 
   @Test

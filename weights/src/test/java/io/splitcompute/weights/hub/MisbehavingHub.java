@@ -121,8 +121,11 @@ final class MisbehavingHub implements AutoCloseable {
       if (path.equals("/api/models/tiny/revision/main")) {
         status(307, "Location", "/api/models/owner/tiny/revision/main?blobs=true")
             .answer(exchange, new byte[0]);
+      } else if (path.equals("/api/models/forgetful/revision/main")) {
+        status(307, "Location", "/api/models/owner/tiny/revision/main#")
+            .answer(exchange, new byte[0]);
       } else if (path.equals("/api/models/" + MODEL + "/revision/main")) {
-        send(exchange, 200, listing());
+        send(exchange, 200, listing("blobs=true".equals(exchange.getRequestURI().getQuery())));
       } else {
         file(exchange, path);
       }
@@ -171,20 +174,23 @@ final class MisbehavingHub implements AutoCloseable {
     }
   }
 
-  private byte[] listing() throws IOException {
+  private byte[] listing(boolean blobs) throws IOException {
     List<Map<String, Object>> siblings = new ArrayList<>();
     for (Map.Entry<String, byte[]> file : files.entrySet()) {
       byte[] content = file.getValue();
       Lie lie = lies.getOrDefault(file.getKey(), new Lie(null, null));
       Map<String, Object> sibling = new LinkedHashMap<>();
       sibling.put("rfilename", file.getKey());
+      siblings.add(sibling);
+      if (!blobs) {
+        continue;
+      }
       sibling.put("size", lie.bytes() == null ? content.length : lie.bytes());
       if (file.getKey().endsWith(".safetensors")) {
         sibling.put("lfs", Map.of("sha256", lie.hash() == null ? Sha256.of(content) : lie.hash()));
       } else {
         sibling.put("blobId", lie.hash() == null ? gitBlob(content) : lie.hash());
       }
-      siblings.add(sibling);
     }
     return new JsonMapper()
         .writeValueAsBytes(Map.of("id", MODEL, "sha", COMMIT, "siblings", siblings));

@@ -44,6 +44,18 @@ final class DeviceWorker implements Runnable {
   @Override
   public void run() {
     try {
+      drive();
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    } catch (RuntimeException | Error failed) {
+      LOG.error("The thread of device {} ended; the head is not healthy any more", device, failed);
+      throw failed;
+    }
+  }
+
+  /** Runs batches until the queue is closed. */
+  private void drive() throws InterruptedException {
+    try {
       for (Batch batch = take(); batch != null; batch = take()) {
         try {
           run(batch, false);
@@ -51,11 +63,9 @@ final class DeviceWorker implements Runnable {
           queue.done(batch);
         }
       }
-    } catch (InterruptedException stopped) {
-      Thread.currentThread().interrupt();
-    } catch (RuntimeException | Error failed) {
-      LOG.error("The thread of device {} ended; the head is not healthy any more", device, failed);
-      throw failed;
+    } finally {
+      // Before its failure is logged, which may fail as well.
+      queue.deviceEnded();
     }
   }
 
@@ -82,10 +92,11 @@ final class DeviceWorker implements Runnable {
         recover(course, again, tooLarge);
       }
     } catch (RuntimeException | Error failed) {
+      // First, for where memory is short the log fails too, and nobody would answer them.
+      course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
       log(Level.ERROR, course.present)
           .setCause(failed)
           .log("A batch of {} failed", batch.model().name());
-      course.present.forEach(sequence -> sequence.run().answer.completeExceptionally(failed));
     }
   }
 
@@ -122,14 +133,14 @@ final class DeviceWorker implements Runnable {
   }
 
   private static void fail(Batch batch, List<Batch.Sequence> left, DeviceMemoryException tooLarge) {
-    log(Level.ERROR, left)
-        .setCause(tooLarge)
-        .log("The device has no memory for {} tokens", batch.tokenCount());
     ProblemException problem =
         ProblemException.of(
             ProblemType.INTERNAL,
             "The device has no memory for an input of so many tokens; send a shorter one");
     left.forEach(sequence -> sequence.run().answer.completeExceptionally(problem));
+    log(Level.ERROR, left)
+        .setCause(tooLarge)
+        .log("The device has no memory for {} tokens", batch.tokenCount());
   }
 
   /** This thread works for many requests at once: a line names those that it is about. */

@@ -5,11 +5,14 @@ import io.splitcompute.api.ProblemType;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
+import java.util.IdentityHashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,7 +22,10 @@ import org.jspecify.annotations.Nullable;
 final class RunQueue {
 
   private final BatchLimits limits;
-  private final int devices;
+  private final LongSupplier clock;
+
+  /** That still take batches. */
+  private int devices;
 
   /** Models in turns, the next one first; each has its requests in turns. */
   private final Map<ScheduledModel, Deque<QueuedRun>> rings = new LinkedHashMap<>();
@@ -29,13 +35,20 @@ final class RunQueue {
   /** Requests that are being read: they will wait here and have their places already. */
   private int arriving;
 
-  private double runningSeconds;
+  /** When each batch on a device should leave it, by the clock. */
+  private final IdentityHashMap<Batch, Long> expectedEnds = new IdentityHashMap<>();
+
   private boolean companyExpected;
   private boolean closed;
 
-  RunQueue(BatchLimits limits, int devices) {
+  /**
+   * @param devices that take batches
+   * @param clock nanoseconds, as {@link System#nanoTime} counts them
+   */
+  RunQueue(BatchLimits limits, int devices, LongSupplier clock) {
     this.limits = limits;
     this.devices = devices;
+    this.clock = clock;
   }
 
   /**
@@ -91,8 +104,7 @@ final class RunQueue {
 
   /** How much longer than it may a request of so many sequences would wait. */
   private double lateSeconds(int sequences) {
-    double wait = requests == 0 ? 0 : expectedWaitSeconds(sequences);
-    return wait - limits.maxWait().toNanos() / 1e9;
+    return expectedWaitSeconds(sequences) - limits.maxWait().toNanos() / 1e9;
   }
 
   private static ProblemException overloaded(double lateSeconds) {
@@ -104,7 +116,7 @@ final class RunQueue {
 
   private static ProblemException stopping() {
     return ProblemException.later(
-        ProblemType.NOT_READY, "The server is stopping; try again", Duration.ofSeconds(1));
+        ProblemType.NOT_READY, "The head takes no more requests; try again", Duration.ofSeconds(1));
   }
 
   /**
@@ -112,27 +124,50 @@ final class RunQueue {
    * each, so each of them delays it by so many of its own, however long those are.
    */
   private double expectedWaitSeconds(int sequences) {
-    double seconds = runningSeconds;
+    double seconds = 0;
     for (Map.Entry<ScheduledModel, Deque<QueuedRun>> ring : rings.entrySet()) {
       long ahead = 0;
       long tokens = 0;
+      long sequencesAhead = 0;
       int deepest = 0;
       for (QueuedRun run : ring.getValue()) {
         long one = run.workOf(sequences);
         ahead += one;
         tokens += one / run.cut;
+        sequencesAhead += Math.min(sequences, run.waitingSequences());
         deepest = Math.max(deepest, run.cut);
       }
       long batches =
-          limits.shared() ? tokens / mostTokens(ring.getKey()) + 1 : ring.getValue().size();
+          limits.shared()
+              ? Math.min(sequencesAhead, tokens / mostTokens(ring.getKey()) + 1)
+              : ring.getValue().size();
       seconds += ring.getKey().rate().secondsFor(batches * deepest, ahead);
     }
-    return seconds / devices;
+    return secondsOnDevices(seconds);
   }
 
-  /** Of a batch, on any device. */
+  /**
+   * How long the devices take for work that they share, each once it is through with its batch. One
+   * that runs its batch for longer than the others take for all of it has no part in it.
+   */
+  private double secondsOnDevices(double work) {
+    long now = clock.getAsLong();
+    double[] running =
+        expectedEnds.values().stream().mapToDouble(end -> Math.max(0, (end - now) / 1e9)).toArray();
+    double[] busy = Arrays.copyOf(running, devices);
+    Arrays.sort(busy);
+    double soonest = Double.POSITIVE_INFINITY;
+    double seconds = work;
+    for (int i = 0; i < devices; i++) {
+      seconds += busy[i];
+      soonest = Math.min(soonest, seconds / (i + 1));
+    }
+    return soonest;
+  }
+
+  /** Of a batch, on the device with the most room: one that has none must not speak for all. */
   private int mostTokens(ScheduledModel model) {
-    int fit = model.replicas().stream().mapToInt(LayerStack::mostTokens).min().orElse(0);
+    int fit = model.replicas().stream().mapToInt(LayerStack::mostTokens).max().orElse(0);
     return Math.max(1, Math.min(limits.maxTokens(), fit));
   }
 
@@ -170,11 +205,11 @@ final class RunQueue {
       return;
     }
     long deadline = firstArrival() + limits.gather().toNanos();
-    long left = deadline - System.nanoTime();
+    long left = deadline - clock.getAsLong();
     while (left > 0 && !closed && waitingTokens() < maxTokens) {
       long millis = left / 1_000_000;
       wait(millis, (int) (left % 1_000_000));
-      left = deadline - System.nanoTime();
+      left = deadline - clock.getAsLong();
     }
   }
 
@@ -227,7 +262,7 @@ final class RunQueue {
       rings.put(model, ring);
     }
     Batch batch = Batch.of(model, sequences);
-    runningSeconds += batch.expectedSeconds();
+    expectedEnds.put(batch, clock.getAsLong() + (long) (batch.expectedSeconds() * 1e9));
     return batch;
   }
 
@@ -250,7 +285,7 @@ final class RunQueue {
 
   /** A batch left the device. */
   synchronized void done(Batch batch) {
-    runningSeconds = Math.max(0, runningSeconds - batch.expectedSeconds());
+    expectedEnds.remove(batch);
   }
 
   private void dropUnwanted() {
@@ -263,6 +298,14 @@ final class RunQueue {
       if (ring.isEmpty()) {
         all.remove();
       }
+    }
+  }
+
+  /** A device takes no more batches; after the last one, nothing is kept waiting for them. */
+  synchronized void deviceEnded() {
+    devices--;
+    if (devices == 0) {
+      close();
     }
   }
 

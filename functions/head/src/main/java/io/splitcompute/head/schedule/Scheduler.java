@@ -27,7 +27,7 @@ public final class Scheduler implements AutoCloseable {
    * @param registry takes the meters
    */
   public Scheduler(BatchLimits limits, int devices, MeterRegistry registry) {
-    queue = new RunQueue(limits, devices);
+    queue = new RunQueue(limits, devices, System::nanoTime);
     metrics = new ScheduleMetrics(registry, queue);
     for (int device = 0; device < devices; device++) {
       Thread worker =

@@ -2,19 +2,23 @@ package io.splitcompute.head.schedule;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.AppenderBase;
 import ch.qos.logback.core.read.ListAppender;
 import io.splitcompute.api.ProblemException;
+import io.splitcompute.api.ProblemType;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.slf4j.LoggerFactory;
@@ -24,6 +28,8 @@ import org.slf4j.MDC;
 @Timeout(30)
 @SuppressWarnings("FutureReturnValueIgnored") // refusals and cancellations are what is looked at
 final class FailingDeviceTest {
+
+  private static final Logger LOG = (Logger) LoggerFactory.getLogger(DeviceWorker.class);
 
   @Test
   void shouldGoOnInSmallerBatchesWhenTheDeviceIsOutOfMemory() throws Exception {
@@ -121,10 +127,9 @@ final class FailingDeviceTest {
 
   @Test
   void shouldLogWhichRequestsABatchWasOf() throws Exception {
-    Logger logger = (Logger) LoggerFactory.getLogger(DeviceWorker.class);
     ListAppender<ILoggingEvent> log = new ListAppender<>();
     log.start();
-    logger.addAppender(log);
+    LOG.addAppender(log);
     Gate gate = new Gate();
     ScheduledModel model =
         new FakeLayers(
@@ -142,11 +147,82 @@ final class FailingDeviceTest {
       gate.open();
       assertThrows(ExecutionException.class, last::get);
     } finally {
-      logger.detachAppender(log);
+      LOG.detachAppender(log);
     }
     assertEquals(
         List.of("first", "second,third"),
         log.list.stream().map(event -> event.getKeyValuePairs().get(0).value).toList());
+  }
+
+  @Test
+  void shouldAnswerAndRefuseAtOnceWhenTheLastDevicesThreadEnds() throws Exception {
+    Gate gate = new Gate();
+    ScheduledModel model =
+        new FakeLayers(
+                1000,
+                layer -> {
+                  gate.pass(layer);
+                  throw new IllegalStateException("broken");
+                })
+            .model();
+    AppenderBase<ILoggingEvent> log = failingLog();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
+      CompletableFuture<HeadRun> running = submit("first", scheduler, model);
+      gate.awaitRunning();
+      CompletableFuture<HeadRun> waiting = submit("second", scheduler, model);
+      gate.open();
+
+      assertInstanceOf(
+          IllegalStateException.class,
+          assertThrows(ExecutionException.class, running::get).getCause());
+      assertNotReady(assertThrows(ExecutionException.class, waiting::get).getCause());
+      assertNotReady(assertThrows(ProblemException.class, () -> submit("third", scheduler, model)));
+      assertFalse(scheduler.hasRoom());
+    } finally {
+      LOG.detachAppender(log);
+    }
+  }
+
+  @Test
+  void shouldServeOnWithTheDeviceThatIsLeft() throws Exception {
+    AtomicInteger failures = new AtomicInteger(1);
+    FakeLayers layers =
+        new FakeLayers(
+            1000,
+            layer -> {
+              if (failures.getAndDecrement() > 0) {
+                throw new IllegalStateException("broken");
+              }
+            });
+    ScheduledModel model = new ScheduledModel("fake", List.of(layers, layers), new Rate());
+    AppenderBase<ILoggingEvent> log = failingLog();
+    try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 2)) {
+      assertThrows(ExecutionException.class, submit("first", scheduler, model)::get);
+
+      for (int i = 0; i < 10; i++) {
+        assertEquals(2, submit("next", scheduler, model).get().hidden()[0]);
+      }
+    } finally {
+      LOG.detachAppender(log);
+    }
+  }
+
+  private static void assertNotReady(@Nullable Throwable refused) {
+    assertEquals(ProblemType.NOT_READY, assertInstanceOf(ProblemException.class, refused).type());
+  }
+
+  /** Where the log cannot be written, a device's thread ends once it has something to say. */
+  private static AppenderBase<ILoggingEvent> failingLog() {
+    AppenderBase<ILoggingEvent> log =
+        new AppenderBase<>() {
+          @Override
+          protected void append(ILoggingEvent event) {
+            throw new OutOfMemoryError("no memory for a line");
+          }
+        };
+    log.start();
+    LOG.addAppender(log);
+    return log;
   }
 
   private static CompletableFuture<HeadRun> submit(
