@@ -86,6 +86,26 @@ final class AnswerHeadersTest {
             .contains(unfit));
   }
 
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "200 | content-type,authorization",
+        "200 | authorization,openai-project,x-stainless-os,x-stainless-retry-count",
+        "403 | content-type,x-other"
+      })
+  void shouldAllowPagesTheListedHeaders(int status, String asked) throws Exception {
+    HttpRequest request =
+        HttpRequest.newBuilder(URI.create(catalog.server() + "/v1/models"))
+            .header("Origin", "https://site.example")
+            .header("Access-Control-Request-Method", "GET")
+            .header("Access-Control-Request-Headers", asked)
+            .method("OPTIONS", HttpRequest.BodyPublishers.noBody())
+            .build();
+
+    assertEquals(status, catalog.send(request).statusCode());
+  }
+
   private static HttpResponse<byte[]> ask(String method, String path) throws Exception {
     HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(catalog.server() + path));
     if (method.equals("OPTIONS")) {
