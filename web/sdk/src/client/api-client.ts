@@ -18,7 +18,7 @@ export interface ApiRequest {
 }
 
 /** The one failure of the cloud's own that asking again does not mend. */
-const MODEL_DAMAGED = 'urn:splitcompute:problem:model-damaged'
+const MODEL_DAMAGED = 'https://splitcompute.dev/problems/model-damaged'
 
 /** An answer of the API. */
 export interface ApiAnswer {

@@ -119,6 +119,20 @@ describe('the API', () => {
     expect(cloud.seen('/v1/embed')).toHaveLength(1)
   })
 
+  it('shouldNotBeAskedAgainForAModelThatIsDamaged', async () => {
+    const cloud = await startCloud()
+    const path = `/v1/models/${SMALL}/manifest`
+    const damaged = (response: ServerResponse) =>
+      response
+        .writeHead(500, { 'Content-Type': 'application/problem+json' })
+        .end(
+          '{"type":"https://splitcompute.dev/problems/model-damaged","status":500,"detail":"Publish it again."}',
+        )
+    cloud.faults.push(failing(path, 1, damaged))
+    await expect(connect(cloud)).rejects.toMatchObject({ code: 'refused', message: 'Publish it again.' })
+    expect(cloud.seen(path)).toHaveLength(1)
+  })
+
   it('shouldBeLetGoWhenTheCallerAborts', async () => {
     const cloud = await startCloud()
     const split = await connect(cloud)
