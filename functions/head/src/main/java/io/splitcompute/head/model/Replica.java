@@ -232,7 +232,7 @@ final class Replica implements LayerStack, AutoCloseable {
 
     private IValue longs(long[] values) {
       try (PtNDArray array = (PtNDArray) manager.create(values, new Shape(values.length))) {
-        return IValue.from(array);
+        return owned(array);
       }
     }
 
@@ -243,7 +243,17 @@ final class Replica implements LayerStack, AutoCloseable {
 
     private IValue ints(int[] values) {
       try (PtNDArray array = (PtNDArray) manager.create(values)) {
-        return IValue.from(array);
+        return owned(array);
+      }
+    }
+
+    /**
+     * A copy: on a CPU, what DJL creates from Java's values lies in a buffer of Java's, which the
+     * collector frees once the array is closed, whatever else still points there.
+     */
+    private IValue owned(PtNDArray shared) {
+      try (PtNDArray copy = (PtNDArray) shared.duplicate()) {
+        return IValue.from(copy);
       }
     }
 
