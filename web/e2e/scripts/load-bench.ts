@@ -62,7 +62,6 @@ async function serveBase64(folder: string) {
     throw new Error('The server of the origin did not start.')
   })
   const [port] = (await Promise.race([once(server.stdout.setEncoding('utf8'), 'data'), ended])) as string[]
-  ended.catch(() => undefined)
   return {
     urls: names.map((name) => `http://127.0.0.1:${port?.trim()}/tensors/${name}`),
     stop: () => server.stdin.end(),

@@ -98,16 +98,25 @@ final class DamagedManifestTest {
         Files.createDirectories(store.resolve("models/mended")).resolve("manifest.json");
     Files.writeString(manifest, "{}");
     assertThrows(ProblemException.class, () -> models.get("mended"));
+    assertEquals(1, log.list.size(), log.list::toString);
+
+    Files.writeString(manifest, "<html>");
+    now.set(Instant.EPOCH.plusMillis(4999));
+    assertThrows(ProblemException.class, () -> models.get("mended"));
+    assertEquals(1, log.list.size(), log.list::toString);
+    now.set(Instant.EPOCH.plusSeconds(5));
+    assertThrows(ProblemException.class, () -> models.get("mended"));
+    assertEquals(2, log.list.size(), "another fault is said: " + log.list);
 
     Files.writeString(
         manifest,
         new String(catalog.manifest.bytes(), StandardCharsets.UTF_8)
             .replace('"' + RunningCatalog.MODEL + '"', "\"mended\""));
 
-    now.set(Instant.EPOCH.plusMillis(4999));
+    now.set(Instant.EPOCH.plusMillis(9999));
     assertThrows(ProblemException.class, () -> models.get("mended"));
     assertEquals(List.of(), models.all());
-    now.set(Instant.EPOCH.plusSeconds(5));
+    now.set(Instant.EPOCH.plusSeconds(10));
     assertEquals("mended", models.get("mended").manifest().model().toString());
   }
 

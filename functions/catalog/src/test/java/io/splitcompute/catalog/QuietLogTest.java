@@ -8,13 +8,9 @@ import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
-import io.splitcompute.weights.store.FolderStore;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Instant;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -81,23 +77,6 @@ final class QuietLogTest {
       assertEquals(200, catalog.get("/v1/models").statusCode());
     }
     assertEquals(1, countOf("damaged"), logged());
-  }
-
-  @Test
-  void shouldSayAnotherFaultOfAManifestOnceItIsReadAgain(@TempDir Path store) throws Exception {
-    AtomicReference<Instant> now = new AtomicReference<>(Instant.EPOCH);
-    PublishedModels models = new PublishedModels(new FolderStore(store), List.of(), now::get);
-    Path manifest =
-        Files.createDirectories(store.resolve("models/damaged")).resolve("manifest.json");
-    Files.writeString(manifest, "{}");
-    models.all();
-    Files.writeString(manifest, "<html>");
-    models.all();
-    assertEquals(1, countOf("damaged"), logged());
-
-    now.set(Instant.EPOCH.plusSeconds(5));
-    models.all();
-    assertEquals(2, countOf("damaged"), logged());
   }
 
   private long countOf(String word) {

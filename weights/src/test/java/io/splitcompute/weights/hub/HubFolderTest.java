@@ -1,6 +1,5 @@
 package io.splitcompute.weights.hub;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -17,10 +16,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a pull makes of a folder that is not empty. */
 class HubFolderTest extends PullTestBase {
-
-  private void assertWhole() throws IOException {
-    assertArrayEquals(weights, Files.readAllBytes(out.resolve(WEIGHTS)));
-  }
 
   @Test
   void shouldNotFetchAgainWhatIsRight() throws Exception {

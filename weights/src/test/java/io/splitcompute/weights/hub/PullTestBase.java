@@ -1,11 +1,17 @@
 package io.splitcompute.weights.hub;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import io.splitcompute.weights.TestCheckpoint;
+import io.splitcompute.weights.checkpoint.Checkpoint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.io.TempDir;
@@ -44,5 +50,24 @@ abstract class PullTestBase {
   /** Gives the commit that came. */
   String pull() throws IOException {
     return client().pull(MisbehavingHub.MODEL, "main", out, (done, all) -> {});
+  }
+
+  /** What came is the checkpoint. */
+  void assertWhole() throws IOException {
+    assertArrayEquals(weights, Files.readAllBytes(out.resolve(WEIGHTS)));
+    assertEquals(2, Checkpoint.open(out).config().path("n_layer").asInt());
+    assertNothingPartial();
+  }
+
+  void assertNothingPartial() throws IOException {
+    if (Files.isDirectory(out)) {
+      try (Stream<Path> files = Files.walk(out)) {
+        assertTrue(files.noneMatch(file -> file.toString().endsWith(".partial")));
+      }
+    }
+  }
+
+  static void assertSays(String words, Exception failure) {
+    assertTrue(String.valueOf(failure.getMessage()).contains(words), failure.getMessage());
   }
 }

@@ -107,16 +107,7 @@ final class FailingDeviceTest {
 
   @Test
   void shouldFailABatchAndServeTheNextWhenTheDeviceFails() throws Exception {
-    AtomicInteger failures = new AtomicInteger(1);
-    ScheduledModel model =
-        new FakeLayers(
-                1000,
-                layer -> {
-                  if (failures.getAndDecrement() > 0) {
-                    throw new IllegalStateException("broken");
-                  }
-                })
-            .model();
+    ScheduledModel model = failingOnce().model();
     try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
       assertThrows(
           ExecutionException.class,
@@ -131,14 +122,7 @@ final class FailingDeviceTest {
     log.start();
     LOG.addAppender(log);
     Gate gate = new Gate();
-    ScheduledModel model =
-        new FakeLayers(
-                1000,
-                layer -> {
-                  gate.pass(layer);
-                  throw new IllegalStateException("broken");
-                })
-            .model();
+    ScheduledModel model = failingBehind(gate).model();
     try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
       submit("first", scheduler, model);
       gate.awaitRunning();
@@ -157,14 +141,7 @@ final class FailingDeviceTest {
   @Test
   void shouldAnswerAndRefuseAtOnceWhenTheLastDevicesThreadEnds() throws Exception {
     Gate gate = new Gate();
-    ScheduledModel model =
-        new FakeLayers(
-                1000,
-                layer -> {
-                  gate.pass(layer);
-                  throw new IllegalStateException("broken");
-                })
-            .model();
+    ScheduledModel model = failingBehind(gate).model();
     AppenderBase<ILoggingEvent> log = failingLog();
     try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 1)) {
       CompletableFuture<HeadRun> running = submit("first", scheduler, model);
@@ -185,15 +162,7 @@ final class FailingDeviceTest {
 
   @Test
   void shouldServeOnWithTheDeviceThatIsLeft() throws Exception {
-    AtomicInteger failures = new AtomicInteger(1);
-    FakeLayers layers =
-        new FakeLayers(
-            1000,
-            layer -> {
-              if (failures.getAndDecrement() > 0) {
-                throw new IllegalStateException("broken");
-              }
-            });
+    FakeLayers layers = failingOnce();
     ScheduledModel model = new ScheduledModel("fake", List.of(layers, layers), new Rate());
     AppenderBase<ILoggingEvent> log = failingLog();
     try (Scheduler scheduler = Schedulers.of(Schedulers.LIMITS, 2)) {
@@ -205,6 +174,26 @@ final class FailingDeviceTest {
     } finally {
       LOG.detachAppender(log);
     }
+  }
+
+  private static FakeLayers failingOnce() {
+    AtomicInteger failures = new AtomicInteger(1);
+    return new FakeLayers(
+        1000,
+        layer -> {
+          if (failures.getAndDecrement() > 0) {
+            throw new IllegalStateException("broken");
+          }
+        });
+  }
+
+  private static FakeLayers failingBehind(Gate gate) {
+    return new FakeLayers(
+        1000,
+        layer -> {
+          gate.pass(layer);
+          throw new IllegalStateException("broken");
+        });
   }
 
   private static void assertNotReady(@Nullable Throwable refused) {
